@@ -1,0 +1,39 @@
+# The same words for people and for CI. `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Make .venv with everything that developing needs
+
+demo: $(INSTALLED) ## The whole way: validate, build, publish, serve and ask every model
+	@$(VENV)/bin/ms demo
+
+test: $(INSTALLED) ## Run all tests
+	@$(VENV)/bin/pytest -q
+
+check: $(INSTALLED) ## Run the linter and the type checker
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+
+fix: $(INSTALLED) ## Mend what the linter can mend
+	@$(VENV)/bin/ruff check --fix
+	@$(VENV)/bin/ruff format
+
+clean: ## Remove what the other targets made
+	@rm -rf $(VENV) .work dist
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; set PYTHON=")'
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV)"
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev]'
+	@touch $@
