@@ -1,0 +1,95 @@
+"""Installs a model's requirements beside it: once per requirements and Python.
+
+TorchServe would do it with every registration, on the threads that answer
+predictions, and hang for ever once pip prints more than 64 KiB (0.12,
+ModelManager.java:360-368).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from functools import cached_property
+from pathlib import Path
+
+from model_servers.errors import OutsideError
+
+_TIME_LIMIT_S = 1800
+_IDENTITY = (
+    "import sys, sysconfig;"
+    "print(sys.implementation.cache_tag, sysconfig.get_platform())"
+)
+
+
+class Requirements:
+    """Installed requirements, in one folder per digest, for one Python."""
+
+    def __init__(self, folder: Path, python: str) -> None:
+        self._folder = folder
+        self._python = python
+
+    def installed(self, requirements: Path) -> Path:
+        """Give the folder with the packages of a requirements file.
+
+        A folder under its digest is complete; interrupted, pip leaves only a
+        ``.partial`` that the next run replaces.
+
+        Raises:
+            OutsideError: pip failed or took too long; its output is kept.
+        """
+        text = requirements.read_bytes()
+        digest = hashlib.sha256(self._identity + b"\0" + text).hexdigest()
+        target = self._folder / digest
+        if not target.is_dir():
+            partial = self._folder / f".partial-{digest}"
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            self._pip(requirements, partial, log=self._folder / f"{digest}.log")
+            partial.rename(target)
+        return target
+
+    @cached_property
+    def _identity(self) -> bytes:
+        """Tell Pythons apart whose packages are not interchangeable."""
+        try:
+            done = subprocess.run(
+                [self._python, "-I", "-c", _IDENTITY], check=True, capture_output=True
+            )
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise OutsideError(
+                f"the Python {self._python} does not run: {error}",
+                hint="correct torchserve.python in the host profile",
+            ) from error
+        return done.stdout.strip()
+
+    def _pip(self, requirements: Path, target: Path, *, log: Path) -> None:
+        command = [self._python, "-I", "-m", "pip", "install", "--no-input"]
+        command += ["--disable-pip-version-check", "--target", str(target)]
+        command += ["--requirement", str(requirements)]
+        with log.open("wb") as output:
+            try:
+                done = subprocess.run(
+                    command,
+                    check=False,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=_TIME_LIMIT_S,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise OutsideError(
+                    f"pip took more than {_TIME_LIMIT_S} s", hint=f"read {log}"
+                ) from error
+        if done.returncode:
+            raise OutsideError(
+                f"pip cannot install the requirements: {_reason(log)}",
+                hint=f"read {log}",
+            )
+
+
+def _reason(log: Path) -> str:
+    """Give pip's own error line, or the last one it printed."""
+    lines = log.read_text(errors="replace").strip().splitlines() or ["no output"]
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    return (errors or lines)[-1].removeprefix("ERROR:").strip()

@@ -1,0 +1,51 @@
+"""``ms``: parse, run, and turn every expected end into a message and a status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from model_servers.cli import demo, host, model, release
+from model_servers.cli.parser import parser
+from model_servers.cli.settings import Settings
+from model_servers.cli.watch import say
+from model_servers.errors import ExitStatus, ModelServersError
+
+_COMMANDS = {
+    "validate": model.validate,
+    "build": model.build,
+    "test": model.test,
+    "publish": release.publish,
+    "sync plan": host.plan,
+    "sync apply": host.apply,
+    "sync status": host.status,
+    "demo": demo.demo,
+}
+_INTERRUPTED = 130
+"""What shells call the end by Ctrl-C: 128 + SIGINT."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``ms`` and give its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        settings = Settings.of(options, os.environ)
+        return int(_COMMANDS[options.command](options, settings))
+    except ModelServersError as error:
+        say(f"ms: {error}")
+        if error.hint:
+            say(f"hint: {error.hint}")
+        return error.exit_status
+    except KeyboardInterrupt:
+        say("ms: interrupted; run the same command again to go on")
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.DONE
+    except Exception:  # noqa: BLE001 - the one boundary; anything else is a bug
+        traceback.print_exc()
+        say("ms: this is a bug in model-servers; please report the lines above")
+        return ExitStatus.BUG

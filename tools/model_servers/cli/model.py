@@ -1,0 +1,61 @@
+"""``ms validate``, ``ms build``, ``ms test``: what a contributor runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from model_servers.cli import render, trial, wire
+from model_servers.cli.settings import Settings
+from model_servers.core.findings import Finding
+from model_servers.errors import ExitStatus
+from model_servers.journeys.validate import validate as find
+
+
+def validate(options: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Show everything that is wrong."""
+    names, findings = findings_of(options.models, settings)
+    if options.format == "json":
+        print(json.dumps(render.findings_mapping(findings), indent=2))
+    elif options.format == "github":
+        print(render.findings_github(findings))
+    else:
+        print(render.findings_text(findings, models=len(names)))
+    return ExitStatus.FINDINGS if findings else ExitStatus.DONE
+
+
+def build(options: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Write archives, if nothing is wrong with any of the models."""
+    names, findings = findings_of(options.models, settings)
+    if findings:
+        print(render.findings_text(findings, models=len(names)))
+        return ExitStatus.FINDINGS
+    journey = wire.build(settings)
+    for name in names:
+        built = journey.write(journey.recipe(name), Path(options.output))
+        print(render.built_text(built))
+    return ExitStatus.DONE
+
+
+def test(options: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Serve models in a TorchServe of our own and compare their golden answers."""
+    names, findings = findings_of(options.models, settings)
+    if findings:
+        print(render.findings_text(findings, models=len(names)))
+        return ExitStatus.FINDINGS
+    report = trial.run(names, options, settings)
+    if options.json:
+        print(json.dumps(report.to_mapping(), indent=2))
+    else:
+        print(report.to_text())
+    return ExitStatus.DONE if report.passed else ExitStatus.FINDINGS
+
+
+def findings_of(
+    wanted: list[str], settings: Settings
+) -> tuple[list[str], list[Finding]]:
+    """Validate the models asked for, or all; give their names and findings."""
+    registry = wire.registry(settings)
+    names = list(dict.fromkeys(wanted)) or registry.names()
+    return names, find(registry, names)

@@ -1,0 +1,201 @@
+"""The arguments of ``ms``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn, TypeAlias
+
+from model_servers import __version__
+from model_servers.cli import settings
+from model_servers.errors import ExitStatus
+
+_EPILOG = """\
+exit status: 0 done or nothing to do, 1 findings, 2 usage, 3 the outside failed,
+4 refused by a safety rule, 5 changes are pending (sync plan --exit-code), 70 a bug
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Names the next command in its errors, like everything here."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(
+            ExitStatus.USAGE, f"ms: {message}\nhint: {self.prog} --help tells more\n"
+        )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands; ``options.command`` names the chosen one."""
+    root = _Parser(
+        prog="ms",
+        description="A model registry that is a git repository, served by TorchServe.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"ms {__version__}")
+    commands = root.add_subparsers(metavar="COMMAND", required=True)
+    _validate(commands)
+    _build(commands)
+    _test(commands)
+    _publish(commands)
+    _sync(commands)
+    _demo(commands)
+    return root
+
+
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
+def _command(commands: _Commands, name: str, text: str) -> _Parser:
+    return commands.add_parser(name, help=text, description=text)
+
+
+def _validate(commands: _Commands) -> None:
+    command = _command(commands, "validate", "check models; show everything wrong")
+    command.set_defaults(command="validate")
+    _models(command, "*")
+    command.add_argument(
+        "--format",
+        choices=("text", "json", "github"),
+        default="text",
+        help="github writes annotations for a pull request",
+    )
+    _registry(command)
+
+
+def _build(commands: _Commands) -> None:
+    command = _command(commands, "build", "build the .mar of models, reproducibly")
+    command.set_defaults(command="build")
+    _models(command, "+")
+    command.add_argument(
+        "-o", "--output", metavar="DIR", default="dist", help="where to (%(default)s)"
+    )
+    _registry(command)
+
+
+def _test(commands: _Commands) -> None:
+    command = _command(
+        commands, "test", "have a TorchServe of its own answer a model's golden cases"
+    )
+    command.set_defaults(command="test")
+    _models(command, "+")
+    _json(command)
+    _registry(command)
+    _torchserve(command)
+
+
+def _publish(commands: _Commands) -> None:
+    command = _command(
+        commands, "publish", "release every version that the store does not have"
+    )
+    command.set_defaults(command="publish")
+    _models(command, "*")
+    command.add_argument(
+        "--dry-run", action="store_true", help="show what would be released"
+    )
+    _json(command)
+    _registry(command)
+    _store(command)
+
+
+def _sync(commands: _Commands) -> None:
+    group = _command(
+        commands, "sync", "make this host serve what its profile asks for"
+    ).add_subparsers(metavar="COMMAND", required=True)
+    plan = _command(group, "plan", "show what applying would do; touches nothing")
+    plan.set_defaults(command="sync plan")
+    plan.add_argument(
+        "--exit-code",
+        action="store_true",
+        help="end with status 5 if there is something to do",
+    )
+    apply = _command(group, "apply", "do what the plan says")
+    apply.set_defaults(command="sync apply")
+    consent = apply.add_mutually_exclusive_group(required=True)
+    consent.add_argument("--plan", metavar="DIGEST", help="the plan you reviewed")
+    consent.add_argument("--yes", action="store_true", help="whatever the plan is")
+    status = _command(group, "status", "show what the host serves")
+    status.set_defaults(command="sync status")
+    for command in (plan, apply):
+        command.add_argument(
+            "--allow-empty",
+            action="store_true",
+            help="let the profile take every model off the host",
+        )
+    for command in (plan, apply, status):
+        _json(command)
+        command.add_argument(
+            "--profile",
+            metavar="FILE",
+            help=f"the host profile (${settings.PROFILE}, sync.yaml)",
+        )
+        _store(command)
+
+
+def _demo(commands: _Commands) -> None:
+    command = _command(
+        commands,
+        "demo",
+        "the whole way: validate, build, publish, serve and ask every model",
+    )
+    command.set_defaults(command="demo")
+    _registry(command)
+    _torchserve(command)
+
+
+def _models(command: argparse.ArgumentParser, count: str) -> None:
+    text = (
+        "names of models" if count == "+" else "names of models; all if none is given"
+    )
+    command.add_argument("models", metavar="MODEL", nargs=count, help=text)
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="for a program to read")
+
+
+def _registry(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--registry",
+        metavar="DIR",
+        help=f"the directory of the models (${settings.REGISTRY}, registry)",
+    )
+
+
+def _store(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--store",
+        metavar="URL",
+        help=f"file:///folder or s3://bucket/prefix (${settings.STORE})",
+    )
+    command.add_argument(
+        "--endpoint-url",
+        metavar="URL",
+        help=f"of an S3-compatible server (${settings.ENDPOINT_URL})",
+    )
+
+
+def _torchserve(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--port",
+        type=_port,
+        metavar="N",
+        help="of TorchServe's inference API; it takes the next four too (free ones)",
+    )
+    command.add_argument(
+        "--system-java",
+        action="store_true",
+        help="use the Java of JAVA_HOME or the PATH, not the installed wheel",
+    )
+    command.add_argument(
+        "--work",
+        metavar="DIR",
+        help=f"what a second run can use again (${settings.WORK}, .work)",
+    )
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1024 <= port <= 65531:
+        raise argparse.ArgumentTypeError(f"{port} is not between 1024 and 65531")
+    return port

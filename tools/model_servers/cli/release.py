@@ -1,0 +1,43 @@
+"""``ms publish``: what a release runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from model_servers.cli import render, wire
+from model_servers.cli.model import findings_of
+from model_servers.cli.settings import Settings
+from model_servers.cli.watch import say, watcher
+from model_servers.core.release import Release
+from model_servers.errors import ExitStatus
+
+
+def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Release what the store lacks, if nothing is wrong with any of the models."""
+    names, findings = findings_of(options.models, settings)
+    if findings:
+        say(render.findings_text(findings, models=len(names)))
+        return ExitStatus.FINDINGS
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    journey = wire.publish(settings, at)
+    recipes = [journey.build.recipe(name) for name in names]
+    if options.dry_run:
+        plan = journey.plan(recipes)
+    else:
+        with watcher() as console:
+
+            def on_done(release: Release) -> None:
+                console.close()
+                say(f"released {render.released_text(release)}")
+
+            plan = journey.run(recipes, uploading=console.uploading, on_done=on_done)
+    if options.json:
+        print(json.dumps(render.release_plan_mapping(plan), indent=2))
+    elif options.dry_run:
+        print(render.release_plan_text(plan, store=at.address))
+    else:
+        print(
+            f"{at.address}: {len(plan.new)} released, {len(plan.unchanged)} unchanged"
+        )
+    return ExitStatus.REFUSED if plan.conflicts else ExitStatus.DONE

@@ -1,0 +1,208 @@
+"""Turns values into text for people and programs. Pure; nothing here prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from model_servers.core.findings import Finding
+from model_servers.core.host import HostState
+from model_servers.core.plan import (
+    Action,
+    Change,
+    Drain,
+    Install,
+    Plan,
+    Probe,
+    Register,
+    Revive,
+    SetDefault,
+    Unregister,
+)
+from model_servers.core.release import Release, ReleasePlan
+from model_servers.journeys.build import Built
+
+
+def size(size_bytes: int) -> str:
+    """Write a number of bytes with the unit that keeps it short.
+
+    >>> size(999), size(2048), size(600 * 2**20)
+    ('999 B', '2.0 KiB', '600.0 MiB')
+    """
+    value, units = float(size_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value /= 1024
+        units.pop(0)
+    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
+def findings_text(findings: Sequence[Finding], *, models: int) -> str:
+    """Write findings for a terminal: one per line, its fix below."""
+    lines: list[str] = []
+    for finding in findings:
+        lines.append(str(finding))
+        if finding.fix:
+            lines.append(f"    fix: {finding.fix}")
+    count = f"{models} model{'' if models == 1 else 's'}"
+    lines.append(f"{count}: {len(findings) or 'no'} finding{'s'[len(findings) == 1 :]}")
+    return "\n".join(lines)
+
+
+def findings_github(findings: Iterable[Finding]) -> str:
+    """Write findings as workflow commands, which GitHub shows in the files."""
+    return "\n".join(_annotation(finding) for finding in findings)
+
+
+def findings_mapping(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Give findings as JSON values."""
+    return [
+        {
+            "path": finding.path,
+            "where": finding.where,
+            "line": finding.line,
+            "column": finding.column,
+            "code": finding.code.value,
+            "message": finding.message,
+            "fix": finding.fix,
+        }
+        for finding in findings
+    ]
+
+
+def built_text(built: Built) -> str:
+    """Write one line about an archive."""
+    archive = built.archive
+    return f"{built.path}  {size(archive.size_bytes)}  {archive.sha256[:12]}"
+
+
+def release_plan_text(plan: ReleasePlan, *, store: str) -> str:
+    """Write what publishing would do."""
+    lines = [f"  + {one.ref}" for one in plan.new]
+    lines += [f"  = {one.ref}" for one in plan.unchanged]
+    lines += [f"  ! {one.ref}  released with other inputs" for one in plan.conflicts]
+    return "\n".join([f"{store}: {len(plan.new)} to release", *lines])
+
+
+def release_plan_mapping(plan: ReleasePlan) -> dict[str, list[str]]:
+    """Give a release plan as JSON values."""
+    return {
+        "new": [str(one.ref) for one in plan.new],
+        "unchanged": [str(one.ref) for one in plan.unchanged],
+        "conflicts": [str(one.ref) for one in plan.conflicts],
+    }
+
+
+def released_text(release: Release) -> str:
+    """Write one line about a release that has just been made."""
+    archive = release.archive
+    return f"{release.ref}  {size(archive.size_bytes)}  {archive.sha256[:12]}"
+
+
+def plan_text(plan: Plan, *, server: str) -> str:
+    """Write a plan: a line per model, a line per action below it."""
+    pending = plan.pending()
+    lines = [f"{server}: {len(pending) or 'nothing'} to do"]
+    for change in plan.changes:
+        lines.append("")
+        lines.append(f"  {change.sign.value} {_headline(change)}")
+        lines += [f"      {action_text(action)}" for action in change.actions]
+    if pending:
+        lines += ["", f"plan {plan.digest}"]
+    return "\n".join(lines)
+
+
+def action_text(action: Action) -> str:
+    """Name one action and what it is done to."""
+    match action:
+        case Install(ref=ref, sha256=sha256, fetch_bytes=fetch_bytes):
+            return f"install {ref} {sha256[:12]}, {size(fetch_bytes)} to fetch"
+        case Register(ref=ref):
+            return f"register {ref} and wait until it is ready"
+        case Revive(ref=ref):
+            return f"restart the workers of {ref}"
+        case Probe(ref=ref):
+            return f"ask {ref} its golden requests"
+        case SetDefault(ref=ref):
+            return f"make {ref} the default"
+        case Drain(name=name, version=version):
+            return f"drain {name}@{version}"
+        case Unregister(name=name, version=version):
+            return f"unregister {name}@{version}"
+
+
+def status_text(state: HostState, *, server: str) -> str:
+    """Write what a host serves."""
+    rows = [
+        [
+            name,
+            one.version,
+            "default" if one.is_default else "",
+            f"{one.workers_ready}/{one.workers} ready",
+            one.device,
+            "ours" if name in state.managed() else "not ours",
+        ]
+        for name, versions in sorted(state.served.items())
+        for one in versions
+    ]
+    if not rows:
+        return f"{server}: no models"
+    header = ["model", "version", "", "workers", "device", "from"]
+    return f"{server}\n\n{table([header, *rows])}"
+
+
+def status_mapping(state: HostState) -> list[dict[str, Any]]:
+    """Give what a host serves as JSON values."""
+    return [
+        {
+            "name": name,
+            "version": one.version,
+            "default": one.is_default,
+            "workers": one.workers,
+            "workers_ready": one.workers_ready,
+            "device": one.device,
+            "managed": name in state.managed(),
+        }
+        for name, versions in sorted(state.served.items())
+        for one in versions
+    ]
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Align columns; the first row is the header."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _headline(change: Change) -> str:
+    if change.after is None:
+        versions = f"{change.name}@{change.before}"
+    elif change.before in (None, change.after):
+        versions = f"{change.name}@{change.after}"
+    else:
+        versions = f"{change.name} {change.before} -> {change.after}"
+    return f"{versions}  ({change.reason})" if change.reason else versions
+
+
+def _annotation(finding: Finding) -> str:
+    place = {"file": finding.path, "line": finding.line, "col": finding.column}
+    place["title"] = finding.code.value
+    properties = ",".join(
+        f"{key}={_escaped(str(value), also=':,')}"
+        for key, value in place.items()
+        if value is not None
+    )
+    text = f"{finding.where}: {finding.message}" if finding.where else finding.message
+    fix = f"\nfix: {finding.fix}" if finding.fix else ""
+    return f"::error {properties}::{_escaped(text + fix)}"
+
+
+def _escaped(text: str, *, also: str = "") -> str:
+    """Escape as workflow commands demand; a message cannot end its own command."""
+    for character in "%\r\n" + also:
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text

@@ -1,0 +1,104 @@
+"""Shows long work on stderr as it happens, and remembers what a report needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from model_servers.cli.render import action_text
+from model_servers.core.plan import Action, Change, Register
+from model_servers.core.release import Release
+from model_servers.errors import ModelServersError
+from model_servers.journeys.sync import Verdict
+from model_servers.ports import OnBytes
+
+
+def say(text: str) -> None:
+    """Write a line to stderr: the talk, not the answer."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def is_watched() -> bool:
+    """Say whether a person looks on: a terminal, and no CI."""
+    return sys.stderr.isatty() and not os.environ.get("CI")
+
+
+class ConsoleWatcher:
+    """A watcher of syncs."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[Verdict] = []
+        self.ready_s: dict[str, float] = {}
+        """How long each model took from its registration to all workers ready."""
+
+        self.failures: dict[str, ModelServersError] = {}
+        self._bar: tqdm[NoReturn] | None = None
+
+    def starts(self, action: Action) -> None:
+        """Show on a terminal what is being waited for."""
+        if is_watched():
+            print(f"  … {action_text(action)}", file=sys.stderr, end="\r", flush=True)
+
+    def fetching(self, release: Release, size_bytes: int) -> OnBytes:
+        """Show bytes, rate and time left."""
+        return self._progress(f"fetch {release.ref}", size_bytes)
+
+    def uploading(self, release: Release) -> OnBytes:
+        """Show bytes, rate and time left."""
+        return self._progress(f"upload {release.ref}", release.archive.size_bytes)
+
+    def done(self, change: Change, action: Action, seconds: float) -> None:
+        """Write a line about a finished action."""
+        self.close()
+        if isinstance(action, Register):
+            self.ready_s[change.name] = seconds
+        say(f"  {action_text(action)}: {seconds:.1f} s")
+
+    def answered(self, verdict: Verdict) -> None:
+        """Keep the verdict for the report."""
+        self.verdicts.append(verdict)
+
+    def failed(self, change: Change, error: ModelServersError) -> None:
+        """Write what ended a model's change."""
+        self.close()
+        self.failures[change.name] = error
+        say(f"  {change.name}: {error}")
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _progress(self, text: str, size_bytes: int) -> OnBytes:
+        self.close()
+        bar: tqdm[NoReturn] = tqdm(
+            desc=text,
+            total=size_bytes,
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            leave=False,
+            disable=not is_watched() or size_bytes == 0,
+        )
+        self._bar = bar
+
+        def on_bytes(count: int) -> None:
+            bar.update(count)
+
+        return on_bytes
+
+
+@contextmanager
+def watcher() -> Iterator[ConsoleWatcher]:
+    """Give a watcher whose bar is gone in the end."""
+    console = ConsoleWatcher()
+    try:
+        yield console
+    finally:
+        console.close()

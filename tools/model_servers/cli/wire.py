@@ -1,0 +1,129 @@
+"""Makes adapters from settings; the only place that does.
+
+Adapters are imported where they are made, so that ``ms validate`` needs no S3
+client and ``ms --help`` nothing at all.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from model_servers.cli.settings import Settings
+from model_servers.core.profile import HostProfile
+from model_servers.errors import RequestError
+from model_servers.journeys.build import Build
+from model_servers.journeys.publish import Publish
+from model_servers.journeys.sync import Sync
+
+if TYPE_CHECKING:
+    from model_servers.adapters.model_store import LocalModelStore
+    from model_servers.ports import Registry, Store
+
+
+def registry(settings: Settings) -> Registry:
+    """Give the models of the checkout."""
+    from model_servers.adapters.checkout import Checkout
+
+    return Checkout(settings.registry)
+
+
+def build(settings: Settings) -> Build:
+    """Give the build journey."""
+    from model_servers.adapters.mar import MarWriter
+
+    return Build(registry=registry(settings), writer=MarWriter())
+
+
+def store(url: str | None, *, endpoint_url: str | None) -> Store:
+    """Give the store at *url*."""
+    if url is None:
+        raise RequestError(
+            "no store is given",
+            hint="add --store file:///folder or --store s3://bucket/prefix",
+        )
+    scheme, separator, rest = url.partition("://")
+    if scheme == "file" and rest.startswith("/"):
+        from model_servers.adapters.local_store import LocalStore
+
+        return LocalStore(Path(unquote(rest)))
+    bucket, _, prefix = rest.partition("/")
+    if scheme == "s3" and separator and bucket:
+        return _s3_store(bucket, prefix, endpoint_url)
+    raise RequestError(
+        f"the store {url!r} is neither file:///folder nor s3://bucket/prefix",
+        hint="correct --store",
+    )
+
+
+def publish(settings: Settings, at: Store) -> Publish:
+    """Give the publish journey into the store *at*."""
+    from model_servers.adapters.releases import StoredReleases
+
+    return Publish(build=build(settings), store=at, releases=StoredReleases(at))
+
+
+def profile(settings: Settings) -> HostProfile:
+    """Read the host profile; its findings are a usage error of this host."""
+    from model_servers.adapters import documents
+
+    path = settings.profile
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise RequestError(
+            f"there is no host profile {path}",
+            hint="write it (docs/host-profile.md), or name it with --profile",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"the host profile {path} cannot be read: {error}"
+        ) from error
+    document, findings = documents.load(
+        text, schema="sync", path=path.name, shown_as=str(path)
+    )
+    if document is None:
+        raise RequestError(
+            "\n".join(str(finding) for finding in findings), hint=findings[0].fix
+        )
+    return HostProfile.from_mapping(document.data)
+
+
+def sync(settings: Settings, host: HostProfile) -> Sync:
+    """Give the sync journey of a host."""
+    from model_servers.adapters.releases import StoredReleases
+    from model_servers.adapters.torchserve_api import TorchServeApi
+
+    at = store(settings.store or host.store, endpoint_url=settings.endpoint_url)
+    return Sync(
+        server=TorchServeApi(management=host.management, inference=host.inference),
+        model_store=model_store(host),
+        store=at,
+        releases=StoredReleases(at),
+        drain_s=host.drain_s,
+    )
+
+
+def model_store(host: HostProfile) -> LocalModelStore:
+    """Give the model store of a host."""
+    from model_servers.adapters.model_store import LocalModelStore
+
+    if host.model_store is None:
+        raise RequestError(
+            "the host profile does not say where TorchServe's model store is",
+            hint="add `model_store: /absolute/path` to it",
+        )
+    return LocalModelStore(Path(host.model_store), python=host.python or sys.executable)
+
+
+def _s3_store(bucket: str, prefix: str, endpoint_url: str | None) -> Store:
+    try:
+        from model_servers.adapters.s3_store import S3Store
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            f"stores in S3 need {error.name}, which is not installed",
+            hint="pip install 'model-servers[s3]'",
+        ) from error
+    return S3Store(bucket, prefix, endpoint_url=endpoint_url)

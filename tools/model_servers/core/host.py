@@ -1,0 +1,97 @@
+"""The state of one GPU host: what it serves, what it has installed, what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from model_servers.core.names import Ref
+from model_servers.core.release import Release
+from model_servers.core.spec import Serving
+
+Desired = Mapping[str, Release]
+"""The release that each model, by name, should answer with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedVersion:
+    """One registered version, as TorchServe describes it."""
+
+    version: str
+    """As TorchServe knows it; versions registered by others can be any text."""
+
+    location: str
+    """What it was registered from: a name in the model store, or a URL."""
+
+    is_default: bool
+    workers_ready: int
+    workers: int
+    """Those that should run: at least one on every version that is of use."""
+
+    batch_size: int
+    max_batch_delay_ms: int
+    response_timeout_s: int
+    pending_requests: int
+    """Accepted, and waiting for a worker."""
+
+    pids: tuple[int, ...] = ()
+    """Of the workers; a crashing worker shows a new one at every try."""
+
+    device: str = "cpu"
+    """Where the workers are: ``cpu`` or ``gpu``."""
+
+    @property
+    def is_ready(self) -> bool:
+        """All workers are up, and there is one at least."""
+        return 0 < self.workers == self.workers_ready
+
+    def ignored_settings(self, asked: Serving) -> list[str]:
+        """Say which settings TorchServe did not take; it does not say so itself."""
+        pairs = {
+            "batchSize": (asked.batch_size, self.batch_size),
+            "maxBatchDelay": (asked.max_batch_delay_ms, self.max_batch_delay_ms),
+            "responseTimeout": (asked.response_timeout_s, self.response_timeout_s),
+            "minWorkers": (asked.min_workers, self.workers),
+        }
+        return [
+            f"{key} is {found}, model-config.yaml asks for {wanted}"
+            for key, (wanted, found) in pairs.items()
+            if wanted is not None and wanted != found
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installed:
+    """One release on the host's disk, ready to be registered."""
+
+    sha256: str
+    """Of its archive."""
+
+    answered: bool
+    """Its golden requests have been answered rightly on this host."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostState:
+    """What was observed."""
+
+    served: Mapping[str, tuple[ServedVersion, ...]] = field(default_factory=dict)
+    """The registered versions of each model name."""
+
+    installed: Mapping[Ref, Installed] = field(default_factory=dict)
+
+    def find(self, ref: Ref) -> ServedVersion | None:
+        """Give the registered version that *ref* names."""
+        for version in self.served.get(ref.name, ()):
+            if version.version == str(ref.version):
+                return version
+        return None
+
+    def managed(self) -> set[str]:
+        """Name the models that this tool put on the server."""
+        entries = {ref.entry for ref in self.installed}
+        return {
+            name
+            for name, versions in self.served.items()
+            if any(version.location in entries for version in versions)
+        }

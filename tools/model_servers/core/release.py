@@ -1,0 +1,200 @@
+"""Releases: what the store holds, and what publishing would add to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from model_servers.core.canonical import canonical_json
+from model_servers.core.names import Ref, Version
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+SEGMENT_MAX_BYTES = 32 * 2**20
+"""The unit of moving and verifying bytes; measured as the fastest on loopback."""
+
+_RELEASE_FILE = "release.json"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of bytes of the archive with its digest."""
+
+    offset: int
+    """In the archive."""
+
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class ReleasedMember:
+    """One file of a released archive."""
+
+    path: str
+    offset: int
+    """Of its bytes, in the archive; members are stored, not compressed."""
+
+    length: int
+    sha256: str
+    segments: tuple[Segment, ...] = ()
+    """Only for members longer than a segment; they cover it without a gap."""
+
+    def ranges(self) -> tuple[Segment, ...]:
+        """Give what to fetch, in order; one run of bytes for a small member."""
+        return self.segments or (Segment(self.offset, self.length, self.sha256),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """The bytes of an archive, wherever they are."""
+
+    size_bytes: int
+    sha256: str
+    members: tuple[ReleasedMember, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """One ``release.json``: it exists if and only if the version is released."""
+
+    ref: Ref
+    archive: Archive
+    inputs_digest: str
+    git_commit: str | None
+    """The commit it was built from; None outside a git checkout."""
+
+    toolchain: Mapping[str, str]
+    """Versions and digests of what made the archive."""
+
+    resources: Mapping[str, int]
+    """Declared needs, such as ``gpu_memory_mib``."""
+
+    @property
+    def key(self) -> str:
+        """Where the archive is in the store."""
+        return archive_key(self.ref, self.archive.sha256)
+
+    def to_bytes(self) -> bytes:
+        """Write the document; ``from_mapping`` of it gives this release again."""
+        archive = self.archive
+        return canonical_json(
+            {
+                "schema": 1,
+                "name": self.ref.name,
+                "version": str(self.ref.version),
+                "archive": {
+                    "key": self.key,
+                    "size": archive.size_bytes,
+                    "sha256": archive.sha256,
+                },
+                "members": [_member_mapping(member) for member in archive.members],
+                "inputs_digest": self.inputs_digest,
+                "git_commit": self.git_commit,
+                "toolchain": self.toolchain,
+                "resources": self.resources,
+            }
+        )
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any]) -> Self:
+        """Read a document that ``release.schema.json`` has accepted."""
+        return cls(
+            ref=Ref(data["name"], Version.parse(data["version"])),
+            archive=Archive(
+                size_bytes=data["archive"]["size"],
+                sha256=data["archive"]["sha256"],
+                members=tuple(_member(member) for member in data["members"]),
+            ),
+            inputs_digest=data["inputs_digest"],
+            git_commit=data["git_commit"],
+            toolchain=data["toolchain"],
+            resources=data["resources"],
+        )
+
+
+def archive_key(ref: Ref, sha256: str) -> str:
+    """Say where an archive goes; the key carries the digest, so it never changes."""
+    return f"models/{ref.name}/{ref.version}/{ref.entry}-{sha256[:16]}.mar"
+
+
+def release_key(ref: Ref) -> str:
+    """Say where a release's document goes; creating it is the commit."""
+    return f"models/{ref.name}/{ref.version}/{_RELEASE_FILE}"
+
+
+def released_versions(name: str, keys: Iterable[str]) -> list[Version]:
+    """Pick the versions of *name* among the store's keys, oldest first."""
+    start, end = f"models/{name}/", f"/{_RELEASE_FILE}"
+    return sorted(
+        Version.parse(key[len(start) : -len(end)])
+        for key in keys
+        if key.startswith(start) and key.endswith(end)
+    )
+
+
+def cut(offset: int, length: int) -> list[tuple[int, int]]:
+    """Cut a member into runs of at most a segment: (offset, length), in order."""
+    return [
+        (start, min(SEGMENT_MAX_BYTES, offset + length - start))
+        for start in range(offset, offset + length, SEGMENT_MAX_BYTES)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A version on main, as publishing sees it."""
+
+    ref: Ref
+    inputs_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleasePlan:
+    """What publishing would do."""
+
+    new: tuple[Candidate, ...]
+    unchanged: tuple[Candidate, ...]
+    conflicts: tuple[Candidate, ...]
+    """Released with other inputs; nothing is written while there is one."""
+
+
+def plan_release(
+    candidates: Iterable[Candidate], released: Mapping[Ref, Release]
+) -> ReleasePlan:
+    """Compare what main has with what the store has."""
+    new, unchanged, conflicts = [], [], []
+    for candidate in candidates:
+        release = released.get(candidate.ref)
+        if release is None:
+            new.append(candidate)
+        elif release.inputs_digest == candidate.inputs_digest:
+            unchanged.append(candidate)
+        else:
+            conflicts.append(candidate)
+    return ReleasePlan(
+        new=tuple(new), unchanged=tuple(unchanged), conflicts=tuple(conflicts)
+    )
+
+
+def _member_mapping(member: ReleasedMember) -> dict[str, Any]:
+    mapping = {
+        "path": member.path,
+        "offset": member.offset,
+        "length": member.length,
+        "sha256": member.sha256,
+    }
+    if not member.segments:
+        return mapping
+    segments = [
+        {"offset": part.offset, "length": part.length, "sha256": part.sha256}
+        for part in member.segments
+    ]
+    return {**mapping, "segments": segments}
+
+
+def _member(data: Mapping[str, Any]) -> ReleasedMember:
+    segments = tuple(Segment(**part) for part in data.get("segments", ()))
+    return ReleasedMember(**{**data, "segments": segments})

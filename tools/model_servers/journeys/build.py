@@ -1,0 +1,107 @@
+"""Build archives from validated models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from model_servers.core.layout import (
+    Member,
+    inputs_digest,
+    manifest,
+    plan_members,
+    used_files,
+)
+from model_servers.core.names import Ref
+from model_servers.core.release import Archive, Candidate, Release
+from model_servers.core.spec import ModelSpec, Serving
+from model_servers.ports import ArchiveWriter, Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides about one archive, before a byte of it is written."""
+
+    spec: ModelSpec
+    serving: Serving
+    members: tuple[Member, ...]
+    inputs_digest: str
+
+    @property
+    def candidate(self) -> Candidate:
+        """What publishing compares with the store."""
+        return Candidate(ref=self.spec.ref, inputs_digest=self.inputs_digest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """An archive on disk."""
+
+    ref: Ref
+    path: Path
+    archive: Archive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """The build journey, with everything it touches passed in."""
+
+    registry: Registry
+    writer: ArchiveWriter
+
+    def recipe(self, name: str) -> Recipe:
+        """Read a model that has no findings, and hash what goes into its archive."""
+        contribution = self.registry.read(name)
+        if contribution.model is None or contribution.config is None:
+            raise ValueError(f"{name} has findings; validate it first")
+        spec = ModelSpec.from_mapping(contribution.model.data)
+        serving = Serving.from_mapping(contribution.config.data)
+        members = tuple(plan_members(spec, serving, contribution.files))
+        digests = {
+            path: self.registry.digests(name, path).sha256
+            for path in used_files(members)
+        }
+        return Recipe(
+            spec=spec,
+            serving=serving,
+            members=members,
+            inputs_digest=inputs_digest(spec.ref, members, digests),
+        )
+
+    def write(self, recipe: Recipe, folder: Path) -> Built:
+        """Write ``<name>-<version>.mar`` into *folder*, complete or not at all."""
+        spec = recipe.spec
+        path = folder / f"{spec.ref.entry}.mar"
+        archive = self.writer.write(
+            path,
+            recipe.members,
+            locate=partial(self.registry.path, spec.name),
+            digests=partial(self.registry.digests, spec.name),
+            manifest=lambda handler_digest: manifest(
+                spec,
+                inputs_digest=recipe.inputs_digest,
+                handler_digest=handler_digest,
+            ),
+        )
+        return Built(ref=spec.ref, path=path, archive=archive)
+
+    def release(self, recipe: Recipe, archive: Archive) -> Release:
+        """Describe an archive as the release it would be."""
+        return Release(
+            ref=recipe.spec.ref,
+            archive=archive,
+            inputs_digest=recipe.inputs_digest,
+            git_commit=self.registry.commit(),
+            toolchain=self.writer.toolchain(),
+            resources=_resources(recipe.serving),
+        )
+
+
+def _resources(serving: Serving) -> Mapping[str, int]:
+    declared = {
+        "gpu_memory_mib": serving.gpu_memory_mib,
+        "workers": serving.min_workers,
+    }
+    return {name: value for name, value in declared.items() if value is not None}

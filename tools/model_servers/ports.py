@@ -1,0 +1,171 @@
+"""What the journeys need of the world outside, in our words.
+
+Every port promises which errors come out of it: ``OutsideError`` where the other
+side fails, with a hint; adapters wrap everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from model_servers.core.contribution import Contribution, Digests
+from model_servers.core.golden import GoldenCase, Request
+from model_servers.core.host import Installed, ServedVersion
+from model_servers.core.layout import Member
+from model_servers.core.names import Ref, Version
+from model_servers.core.release import Archive, Release
+from model_servers.core.spec import Serving
+
+OnBytes = Callable[[int], None]
+"""Called with the number of bytes that have just been moved."""
+
+
+class Registry(Protocol):
+    """The models of a checkout."""
+
+    def names(self) -> list[str]:
+        """List the models, by name."""
+
+    def read(self, name: str) -> Contribution:
+        """Read one model; RequestError if there is none of that name."""
+
+    def digests(self, name: str, path: str) -> Digests:
+        """Hash one file of a model."""
+
+    def path(self, name: str, path: str) -> Path:
+        """Say where one file of a model is."""
+
+    def commit(self) -> str | None:
+        """Give the git commit of the checkout; None outside git."""
+
+
+class ArchiveWriter(Protocol):
+    """Writes archives: the same inputs give the same bytes."""
+
+    def toolchain(self) -> Mapping[str, str]:
+        """Name what decides about the bytes beside the inputs."""
+
+    def write(
+        self,
+        target: Path,
+        members: Sequence[Member],
+        *,
+        locate: Callable[[str], Path],
+        digests: Callable[[str], Digests],
+        manifest: Callable[[str], Mapping[str, Any]],
+    ) -> Archive:
+        """Write an archive; *target* is complete or not there.
+
+        Args:
+            target: where to; an archive that is there is replaced.
+            members: in the order of the archive.
+            locate: finds a file of the model's directory.
+            digests: gives the digests of one.
+            manifest: makes the manifest, given the shared handler's sha256.
+        """
+
+
+class Store(Protocol):
+    """Where releases live: keys and bytes. Nothing is ever overwritten by it."""
+
+    address: str
+    """For people: ``s3://bucket/prefix`` or ``file:///folder``."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield every key that starts with *prefix*."""
+
+    def read(self, key: str) -> bytes | None:
+        """Give a small object; None if there is none."""
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes:
+        """Give exactly *length* bytes of an object; OutsideError if it is shorter."""
+
+    def create(self, key: str, body: bytes) -> bool:
+        """Write a small object if there is none; False, and no change, if there is.
+
+        Of several that race for one key, exactly one is told True.
+        """
+
+    def upload(self, key: str, source: Path, *, on_bytes: OnBytes) -> None:
+        """Write a large object whose key names its content; done if it is there."""
+
+
+class ModelServer(Protocol):
+    """A running TorchServe."""
+
+    address: str
+
+    def served(self) -> dict[str, tuple[ServedVersion, ...]]:
+        """Describe every registered version of every model."""
+
+    def describe(self, name: str) -> tuple[ServedVersion, ...]:
+        """Describe every registered version of one model; empty if there is none."""
+
+    def register(self, ref: Ref) -> None:
+        """Register the entry *ref* of the model store, without waiting for workers."""
+
+    def scale(self, name: str, version: str, workers: int) -> None:
+        """Ask for a number of workers."""
+
+    def set_default(self, ref: Ref) -> None:
+        """Let *ref* answer requests that name no version."""
+
+    def unregister(self, name: str, version: str) -> None:
+        """Take a version off the server; done if it is not there."""
+
+    def predict(self, ref: Ref, request: Request) -> tuple[int, bytes]:
+        """Send a request to exactly this version: HTTP status and body."""
+
+
+class ModelStore(Protocol):
+    """The folder from which a TorchServe registers, and what stands behind it."""
+
+    def installed(self) -> dict[Ref, Installed]:
+        """List the releases that are ready to be registered."""
+
+    def missing_bytes(self, release: Release) -> int:
+        """Say how many bytes of *release* no tree on this host has."""
+
+    def install(
+        self,
+        release: Release,
+        *,
+        read_range: Callable[[int, int], bytes],
+        on_bytes: OnBytes,
+    ) -> None:
+        """Make *release* ready to be registered.
+
+        Every member is verified before anything becomes visible. Interrupted, it
+        leaves nothing that could be registered, and can be run again.
+
+        Raises:
+            OutsideError: wrong bytes came, the disk is full, or a requirement
+                cannot be installed.
+        """
+
+    def serving(self, ref: Ref) -> Serving:
+        """Read what an installed release asks of TorchServe."""
+
+    def golden_cases(self, ref: Ref) -> list[GoldenCase]:
+        """Read the golden cases of an installed release."""
+
+    def mark_answered(self, ref: Ref) -> None:
+        """Remember that *ref* has answered its golden requests on this host."""
+
+    def load_error(self, ref: Ref) -> str | None:
+        """Give the shared handler's own report of why *ref* could not be loaded."""
+
+    def clear_load_error(self, ref: Ref) -> None:
+        """Forget the report, before a new try."""
+
+
+class Releases(Protocol):
+    """Reads releases out of a store, through their schema."""
+
+    def versions(self, name: str) -> list[Version]:
+        """List the released versions of a model, oldest first."""
+
+    def find(self, ref: Ref) -> Release | None:
+        """Give a release; None if the version is not released."""
