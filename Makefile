@@ -16,7 +16,7 @@ demo: $(INSTALLED) ## The whole way: validate, build, publish, serve and ask eve
 	@$(VENV)/bin/ms demo
 
 test: $(INSTALLED) ## Run all tests
-	@$(VENV)/bin/pytest -q
+	@$(VENV)/bin/pytest -q $(OPTIONS)
 
 check: $(INSTALLED) ## Run the linter and the type checker
 	@$(VENV)/bin/ruff check

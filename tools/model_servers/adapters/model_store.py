@@ -162,17 +162,15 @@ class LocalModelStore:
 
     def _installed(self) -> Iterator[tuple[Ref, Installed]]:
         for entry in sorted(self._root.iterdir()):
-            if not entry.is_symlink() or not entry.is_dir():
+            ref = _ref(entry.name)
+            if ref is None or not entry.is_symlink() or not entry.is_dir():
                 continue
-            home, *_, sha256 = entry.readlink().parts
-            if home != _HOME or not (self._trees / sha256).is_dir():
-                continue
-            name, _, version = entry.name.rpartition("-")
-            answered = (self._home / "answered" / sha256).exists()
-            yield (
-                Ref.parse(f"{name}@{version}"),
-                Installed(sha256=sha256, answered=answered),
-            )
+            target = entry.readlink()
+            sha256 = target.name
+            ours = target.parent == Path(_HOME, "work")
+            if ours and (self._trees / sha256).is_dir():
+                answered = (self._home / "answered" / sha256).exists()
+                yield ref, Installed(sha256=sha256, answered=answered)
 
     def _sha256(self, ref: Ref) -> str:
         return (self._root / ref.entry).readlink().name
@@ -265,6 +263,15 @@ class LocalModelStore:
         fresh.symlink_to(work.relative_to(self._root))
         fresh.replace(link)
         _sync(self._root)
+
+
+def _ref(entry: str) -> Ref | None:
+    """Read the name of an entry; None if it cannot be one of ours."""
+    name, _, version = entry.rpartition("-")
+    try:
+        return Ref.parse(f"{name}@{version}")
+    except ValueError:
+        return None
 
 
 def _manifest(tree: Path) -> Mapping[str, Any]:

@@ -237,10 +237,15 @@ def _last_line(console: Path) -> str:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End TorchServe politely, so that it ends its workers; then whatever is left."""
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=_STOP_S)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """End TorchServe politely, so that it ends its workers; then whatever is left.
+
+    A second Ctrl-C cuts the politeness short, not the ending.
+    """
+    try:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_STOP_S)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -30,6 +31,9 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``ms`` and give its exit status."""
     options = parser().parse_args(arguments)
+    # Ends that would skip the cleaning up are made to look like Ctrl-C.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)
     try:
         settings = Settings.of(options, os.environ)
         return int(_COMMANDS[options.command](options, settings))

@@ -165,7 +165,7 @@ def _handler(contribution: Contribution, spec: ModelSpec) -> Iterator[Finding]:
             line=line,
             code=Code.NO_HANDLER,
             message="the model file is not Python: "
-            + str(getattr(error, "msg", error) or "it is nested too deeply"),
+            + (str(getattr(error, "msg", error)) or "it is nested too deeply"),
             fix="correct the syntax",
         )
         return
@@ -233,22 +233,23 @@ def _checkpoint(
 def _golden(
     contribution: Contribution, model: Document, spec: ModelSpec
 ) -> Iterator[Finding]:
-    files = below(spec.golden, contribution.files)
+    golden = posixpath.normpath(spec.golden)
+    files = below(golden, contribution.files)
     for path in files:
-        if path.endswith(".yaml") and not is_case(path, spec.golden):
+        if path.endswith(".yaml") and not is_case(path, golden):
             yield contribution.finding(
                 Code.GOLDEN,
-                f"the case is not directly in {spec.golden!r}, so nobody asks it",
+                f"the case is not directly in {golden!r}, so nobody asks it",
                 document=path,
-                fix=f"move it to {contribution.root}/{spec.golden}/",
+                fix=f"move it to {contribution.root}/{golden}/",
             )
-    if not any(is_case(path, spec.golden) for path in files):
+    if not any(is_case(path, golden) for path in files):
         yield contribution.finding(
             Code.GOLDEN,
-            f"there is no golden case in {spec.golden!r}",
+            f"there is no golden case in {golden!r}",
             document=model,
             where="golden" if "golden" in model.data else "",
-            fix=f"record a request and its answer in {spec.golden}/<case>.yaml",
+            fix=f"record a request and its answer in {golden}/<case>.yaml",
         )
     for case in contribution.golden:
         file = case.data["request"].get("file")

@@ -1,0 +1,123 @@
+"""An install without extras: what a GPU host gets, and what it does not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model_servers.adapters.torchserve_process import torchserve
+from model_servers.cli.main import main
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Run a program of an environment that holds ``pip install .`` and nothing else."""
+    folder = tmp_path_factory.mktemp("installed")
+    environment = folder / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    constraints = CHECKOUT / "constraints.txt"
+    subprocess.run(
+        [
+            *(environment / "bin" / "python", "-m", "pip", "install", "--quiet"),
+            *("--disable-pip-version-check", "--constraint", constraints, CHECKOUT),
+        ],
+        check=True,
+    )
+
+    def run(program, *arguments):
+        return subprocess.run(
+            [environment / "bin" / program, *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def test_neither_torch_nor_boto3_nor_a_handler_module_comes_along(installed):
+    for module in ("torch", "ts", "boto3", "base_handler"):
+        assert installed("python", "-c", f"import {module}").returncode == 1
+
+
+def test_help_works(installed):
+    answer = installed("ms", "--help")
+
+    assert answer.returncode == 0
+    assert "validate" in answer.stdout
+
+
+def test_validate_works(installed):
+    answer = installed("ms", "validate", "--registry", CHECKOUT / "registry")
+
+    assert (answer.returncode, answer.stdout) == (0, "3 models: no findings\n")
+
+
+def test_build_gives_the_bytes_that_a_checkout_gives(installed, tmp_path, capsys):
+    here, there = tmp_path / "here", tmp_path / "there"
+    arguments = ["digits", "--registry", str(CHECKOUT / "registry"), "-o"]
+    main(["build", *arguments, str(here)])
+
+    installed("ms", "build", *arguments, there)
+
+    name = "digits-1.0.0.mar"
+    assert (here / name).read_bytes() == (there / name).read_bytes()
+
+
+def test_a_store_in_s3_names_the_extra_it_needs(installed, tmp_path):
+    answer = installed(
+        *("ms", "publish", "--store", "s3://bucket"),
+        *("--registry", CHECKOUT / "registry"),
+    )
+
+    assert answer.returncode == 2
+    assert "pip install 'model-servers[s3]'" in answer.stderr
+
+
+def test_trying_a_model_names_the_extra_it_needs(installed, tmp_path):
+    answer = installed(
+        *("ms", "test", "digits", "--work", tmp_path),
+        *("--registry", CHECKOUT / "registry"),
+    )
+
+    assert answer.returncode == 2
+    assert "pip install 'model-servers[serve]'" in answer.stderr
+
+
+@pytest.mark.torchserve
+def test_sync_plan_works(installed, tmp_path):
+    store = tmp_path / "store"
+    main(
+        [
+            *("publish", "my_network", "--store", store.as_uri()),
+            *("--registry", str(CHECKOUT / "registry")),
+        ]
+    )
+    model_store = tmp_path / "model_store"
+    model_store.mkdir()
+    profile = tmp_path / "sync.yaml"
+    with torchserve(model_store, logs=tmp_path / "logs") as addresses:
+        profile.write_text(
+            json.dumps(
+                {
+                    "schema": 1,
+                    "store": store.as_uri(),
+                    "model_store": str(model_store),
+                    "torchserve": {
+                        "management": addresses.management,
+                        "inference": addresses.inference,
+                    },
+                    "models": {"my_network": "latest"},
+                }
+            )
+        )
+
+        answer = installed("ms", "sync", "plan", "--profile", profile)
+
+    assert answer.returncode == 0, answer.stderr
+    assert "+ my_network@1.0" in answer.stdout
