@@ -220,7 +220,9 @@ class LocalModelStore:
                     _share(local[member.sha256], target)
                 elif not _is_whole(target, member):
                     _fetch(member, target, pool, read_range, on_bytes)
-        tree.with_suffix(".json").write_bytes(release.to_bytes())
+        record = tree.with_suffix(".json")
+        record.write_bytes(release.to_bytes())
+        _sync(record)
         _sync(partial)
         partial.rename(tree)
         _sync(tree.parent)
@@ -339,9 +341,9 @@ def _share(source: Path, target: Path) -> None:
             target.chmod(0o444)
 
 
-def _sync(folder: Path) -> None:
-    """Make the names in *folder* survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -11,6 +11,8 @@ from model_servers.core.release import Release, release_key, released_versions
 from model_servers.errors import OutsideError, RequestError
 from model_servers.ports import Store
 
+_DAMAGED = "the file is damaged; restore it from a copy of the store"
+
 
 class StoredReleases:
     """The releases of one store."""
@@ -40,9 +42,10 @@ def read_release(body: bytes, *, shown_as: str) -> Release:
     try:
         data = json.loads(body)
     except ValueError as error:
-        raise OutsideError(f"{shown_as} is not JSON: {error}") from error
+        raise OutsideError(f"{shown_as} is not JSON: {error}", hint=_DAMAGED) from error
     for code, where, message, fix in documents.violations(data, schema="release"):
         if code is Code.TOO_NEW:
             raise RequestError(f"{shown_as}: {message}", hint=fix)
-        raise OutsideError(f"{shown_as}: {where}: {message}")
+        place = f"{where}: " if where else ""
+        raise OutsideError(f"{shown_as}: {place}{message}", hint=_DAMAGED)
     return Release.from_mapping(data)

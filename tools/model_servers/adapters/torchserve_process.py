@@ -15,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import urllib3
 
@@ -28,6 +29,7 @@ _START_S = 60.0
 _STOP_S = 10.0
 _POLL_S = 0.1
 _HOST = "127.0.0.1"
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Addresses:
 
     management: str
     inference: str
+    metrics: str
 
 
 @contextmanager
@@ -45,6 +48,7 @@ def torchserve(
     logs: Path,
     port: int | None = None,
     system_java: bool = False,
+    settings: Mapping[str, object] = _NOTHING,
 ) -> Iterator[Addresses]:
     """Run TorchServe on *model_store* for as long as the block takes.
 
@@ -57,6 +61,7 @@ def torchserve(
         port: of the inference API; the other APIs take the next ones. Free ports
             are taken if it is None.
         system_java: use the Java of ``JAVA_HOME`` or the ``PATH``.
+        settings: of TorchServe's ``config.properties``, beside and over ours.
 
     Raises:
         RequestError: TorchServe or Java is not installed.
@@ -68,7 +73,7 @@ def torchserve(
         # Worker sockets live here, and their paths may have 107 bytes at most.
         temp = stack.enter_context(tempfile.TemporaryDirectory(prefix="ms-ts-"))
         ports = _ports(port)
-        config = _write_config(Path(temp), model_store, ports)
+        config = _write_config(Path(temp), model_store, ports, settings)
         shutil.rmtree(logs, ignore_errors=True)
         logs.mkdir(parents=True)
         console = stack.enter_context((logs / "console.log").open("wb"))
@@ -90,6 +95,7 @@ def torchserve(
         addresses = Addresses(
             inference=f"http://{_HOST}:{ports[0]}",
             management=f"http://{_HOST}:{ports[1]}",
+            metrics=f"http://{_HOST}:{ports[2]}",
         )
         _wait_until_it_answers(process, addresses, logs / "console.log")
         yield addresses
@@ -152,7 +158,9 @@ def _check_free(port: int) -> None:
             ) from error
 
 
-def _write_config(temp: Path, model_store: Path, ports: Sequence[int]) -> Path:
+def _write_config(
+    temp: Path, model_store: Path, ports: Sequence[int], more: Mapping[str, object]
+) -> Path:
     inference, management, metrics, grpc_inference, grpc_management = ports
     settings = {
         "inference_address": f"http://{_HOST}:{inference}",
@@ -170,6 +178,7 @@ def _write_config(temp: Path, model_store: Path, ports: Sequence[int]) -> Path:
         "allowed_urls": "none://.*",
         "install_py_dep_per_model": "false",
         "disable_system_metrics": "true",
+        **more,
     }
     config = temp / "config.properties"
     config.write_text(

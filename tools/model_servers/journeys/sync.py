@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -181,21 +182,27 @@ class Sync:
         )
 
     def _run(self, change: Change, desired: Desired, watcher: Watcher) -> None:
-        registered: Ref | None = None
+        unproven: Ref | None = None
         try:
             for action in change.actions:
                 watcher.starts(action)
                 started = time.monotonic()
-                if isinstance(action, Register):
-                    registered = action.ref
+                if isinstance(action, Register) or (
+                    # Registered by a run that was interrupted.
+                    isinstance(action, (Revive, Probe))
+                    and change.before != change.after
+                ):
+                    unproven = action.ref
                 self._act(action, desired, watcher)
                 if isinstance(action, SetDefault):
-                    registered = None
+                    unproven = None
                 watcher.done(change, action, time.monotonic() - started)
         except ModelServersError:
-            if registered is not None:
-                # It never answered for its model; it must not keep crashing.
-                self.server.unregister(registered.name, str(registered.version))
+            if unproven is not None:
+                # It never answered for its model; it must not keep crashing. What
+                # failed first is told, also if this fails too.
+                with suppress(ModelServersError):
+                    self.server.unregister(unproven.name, str(unproven.version))
             raise
 
     def _act(self, action: Action, desired: Desired, watcher: Watcher) -> None:
@@ -207,10 +214,11 @@ class Sync:
                 self.server.register(ref)
                 self._await_ready(ref)
             case Revive(ref=ref):
-                workers = self._described(ref).workers
+                # Not those it has: an interrupted revival leaves none.
+                workers = self.model_store.serving(ref).min_workers or 1
                 self.model_store.clear_load_error(ref)
                 self.server.scale(ref.name, str(ref.version), 0)
-                self.server.scale(ref.name, str(ref.version), max(1, workers))
+                self.server.scale(ref.name, str(ref.version), workers)
                 self._await_ready(ref)
             case Probe(ref=ref):
                 self.probe(ref, watcher)

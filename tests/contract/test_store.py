@@ -1,0 +1,443 @@
+"""What every store promises, asked of the fake and of the real ones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import pytest
+
+from fakes.store import MemoryStore
+from model_servers.adapters.local_store import LocalStore
+from model_servers.adapters.s3_store import S3Store
+from model_servers.errors import OutsideError
+from model_servers.ports import Store
+from servers import radosgw as radosgw_server
+from servers.s3 import S3Server, moto
+
+BUCKET = "releases"
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def moto_server() -> Iterator[S3Server]:
+    with moto() as server:
+        _make_bucket(server)
+        yield server
+
+
+@pytest.fixture(scope="module")
+def radosgw_at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    reason = radosgw_server.why_not()
+    if reason is not None:
+        pytest.skip(reason)
+    with radosgw_server.radosgw(tmp_path_factory.mktemp("radosgw")) as server:
+        _make_bucket(server)
+        yield server
+
+
+def _make_bucket(server: S3Server) -> None:
+    client = boto3.session.Session(
+        server.access_key, server.secret_key, region_name="us-east-1"
+    ).client("s3", endpoint_url=server.endpoint_url)
+    client.create_bucket(Bucket=BUCKET)
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def sessions() -> dict[tuple[str, str], object]:
+    """What boto3 keeps per process, here per credentials: it is slow to make."""
+    return {}
+
+
+@pytest.fixture
+def s3_store(
+    monkeypatch: pytest.MonkeyPatch, sessions: dict[tuple[str, str], object]
+) -> Callable[..., S3Store]:
+    """Connect as a user does: credentials come from the environment."""
+
+    def connect(
+        server: S3Server,
+        *,
+        bucket: str = BUCKET,
+        prefix: str | None = None,
+        secret_key: str | None = None,
+    ) -> S3Store:
+        keys = server.access_key, secret_key or server.secret_key
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys[0])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys[1])
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        # boto3 keeps a session, and with it the first credentials it found.
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", sessions.get(keys))
+        prefix = uuid.uuid4().hex if prefix is None else prefix
+        store = S3Store(bucket, prefix, endpoint_url=server.endpoint_url)
+        sessions[keys] = boto3.DEFAULT_SESSION
+        return store
+
+    return connect
+
+
+@pytest.fixture(params=["memory", "local", "moto", "radosgw"])
+def store(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    s3_store: Callable[..., S3Store],
+) -> Store:
+    """An empty store of each kind."""
+    match request.param:
+        case "memory":
+            return MemoryStore()
+        case "local":
+            return LocalStore(tmp_path / "store")
+        case "moto":
+            return s3_store(request.getfixturevalue("moto_server"))
+        case _:
+            return s3_store(request.getfixturevalue("radosgw_at"))
+
+
+def _uploaded(store: Store, tmp_path: Path, data: bytes, key: str = "a/b.mar") -> str:
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    store.upload(key, source, on_bytes=lambda count: None)
+    return key
+
+
+def test_what_is_created_can_be_read(store: Store) -> None:
+    assert store.create("models/a/1.0/release.json", b'{"schema": 1}')
+
+    assert store.read("models/a/1.0/release.json") == b'{"schema": 1}'
+
+
+def test_an_absent_key_reads_as_none(store: Store) -> None:
+    store.create("models/a/1.0/release.json", b"{}")
+
+    assert store.read("models/a") is None
+    assert store.read("models/a/1.0") is None
+    assert store.read("models/a/1.0/release.json/x") is None
+    assert store.read("models/b/1.0/release.json") is None
+
+
+def test_creating_again_changes_nothing_and_says_so(store: Store) -> None:
+    store.create("a/release.json", b"first")
+
+    assert store.create("a/release.json", b"second") is False
+    assert store.create("a/release.json", b"first") is False
+    assert store.read("a/release.json") == b"first"
+    assert list(store.keys("")) == ["a/release.json"]
+
+
+@pytest.mark.parametrize("store", ["memory", "local", "radosgw"], indirect=True)
+def test_of_nine_racing_creators_exactly_one_wins(store: Store) -> None:
+    # moto looks and then writes, in two steps, so it has several winners.
+    for race in range(3):
+        key = f"race/{race}"
+        together = threading.Barrier(9)
+
+        def create(number: int, key: str = key, gate=together) -> bool:
+            gate.wait()
+            return store.create(key, f"creator {number}".encode())
+
+        with ThreadPoolExecutor(9) as pool:
+            told = list(pool.map(create, range(9)))
+
+        assert told.count(True) == 1
+        assert store.read(key) == f"creator {told.index(True)}".encode()
+
+
+def test_keys_are_listed_by_prefix_in_order(store: Store) -> None:
+    keys = [
+        "models/a/1.0/a-1.0-0123.mar",
+        "models/a/1.0/release.json",
+        "models/a/1.10/release.json",
+        "models/a/z.json",
+        "models/ab/1.0/release.json",
+        "models/b",
+    ]
+    for key in reversed(keys):
+        store.create(key, b"")
+
+    assert list(store.keys("")) == keys
+    assert list(store.keys("models/a/")) == keys[:4]
+    assert list(store.keys("models/a")) == keys[:5]
+    assert list(store.keys("models/a/1.1")) == [keys[2]]
+    assert list(store.keys("models/a/1.0/release.json")) == [keys[1]]
+    assert list(store.keys("models/c/")) == []
+    assert list(store.keys("channels/")) == []
+
+
+@pytest.mark.parametrize("store", ["moto", "radosgw"], indirect=True)
+def test_keys_beyond_the_first_page_are_listed(store: S3Store) -> None:
+    # S3 lists a thousand at a time; writing so many would take too long here.
+    store._s3.meta.events.register(
+        "provide-client-params.s3.ListObjectsV2",
+        lambda params, **_: {**params, "MaxKeys": 3},
+    )
+    keys = [f"many/{number}" for number in range(8)]
+    for key in keys:
+        store.create(key, b"")
+
+    assert list(store.keys("many/")) == keys
+
+
+def test_a_range_is_exact_at_the_start_in_the_middle_and_at_the_end(
+    store: Store, tmp_path: Path
+) -> None:
+    data = secrets.token_bytes(10_000)
+    key = _uploaded(store, tmp_path, data)
+
+    assert store.read_range(key, 0, 100) == data[:100]
+    assert store.read_range(key, 4096, 17) == data[4096:4113]
+    assert store.read_range(key, 9_999, 1) == data[-1:]
+    assert store.read_range(key, 0, 10_000) == data
+
+
+def test_an_empty_range_is_empty(store: Store, tmp_path: Path) -> None:
+    key = _uploaded(store, tmp_path, b"0123456789")
+
+    assert store.read_range(key, 0, 0) == b""
+    assert store.read_range(key, 10, 0) == b""
+
+
+@pytest.mark.parametrize(
+    ("offset", "length"),
+    [
+        pytest.param(5, 6, id="ends beyond the end"),
+        pytest.param(10, 1, id="starts at the end"),
+        pytest.param(20, 5, id="starts beyond the end"),
+    ],
+)
+def test_a_range_beyond_the_end_is_the_stores_failure(
+    store: Store, tmp_path: Path, offset: int, length: int
+) -> None:
+    key = _uploaded(store, tmp_path, b"0123456789")
+
+    with pytest.raises(OutsideError) as caught:
+        store.read_range(key, offset, length)
+
+    assert store.address in str(caught.value)
+    assert caught.value.hint
+
+
+def test_a_range_of_an_absent_object_is_the_stores_failure(store: Store) -> None:
+    with pytest.raises(OutsideError) as caught:
+        store.read_range("models/a/1.0/a.mar", 0, 10)
+
+    assert store.address in str(caught.value)
+    assert caught.value.hint
+
+
+def test_an_upload_reports_every_byte(store: Store, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(bytes(3 * MIB + 1))
+    moved: list[int] = []
+
+    store.upload("a.mar", source, on_bytes=moved.append)
+
+    assert sum(moved) == 3 * MIB + 1
+
+
+def test_uploading_what_is_there_moves_nothing(store: Store, tmp_path: Path) -> None:
+    key = _uploaded(store, tmp_path, b"0123456789")
+    moved: list[int] = []
+
+    store.upload(key, tmp_path / "source", on_bytes=moved.append)
+
+    assert moved == []
+    assert store.read(key) == b"0123456789"
+
+
+def test_an_empty_file_can_be_uploaded(store: Store, tmp_path: Path) -> None:
+    key = _uploaded(store, tmp_path, b"")
+
+    assert store.read(key) == b""
+
+
+@pytest.mark.parametrize("store", ["local", "radosgw"], indirect=True)
+def test_a_file_larger_than_a_part_arrives_whole(store: Store, tmp_path: Path) -> None:
+    source = tmp_path / "large"
+    pattern = secrets.token_bytes(MIB)
+    digest = hashlib.sha256()
+    with source.open("wb") as stream:
+        for number in range(65):
+            block = number.to_bytes(8, "big") + pattern[8:]
+            stream.write(block)
+            digest.update(block)
+        stream.write(b"the end")
+        digest.update(b"the end")
+    moved: list[int] = []
+
+    store.upload("large.mar", source, on_bytes=moved.append)
+
+    assert sum(moved) == 65 * MIB + 7
+    found = hashlib.sha256()
+    for number in range(65):
+        found.update(store.read_range("large.mar", number * MIB, MIB))
+    found.update(store.read_range("large.mar", 65 * MIB, 7))
+    assert found.hexdigest() == digest.hexdigest()
+
+
+@pytest.mark.parametrize("name", ["moto_server", "radosgw_at"])
+def test_prefixes_keep_stores_of_one_bucket_apart(
+    name: str, request: pytest.FixtureRequest, s3_store: Callable[..., S3Store]
+) -> None:
+    server = request.getfixturevalue(name)
+    folder = uuid.uuid4().hex
+    one = s3_store(server, prefix=f"/{folder}/one/")
+    other = s3_store(server, prefix=f"{folder}/other")
+
+    one.create("a/release.json", b"one")
+    other.create("a/release.json", b"other")
+
+    assert one.address == f"s3://{BUCKET}/{folder}/one"
+    assert list(one.keys("a/")) == ["a/release.json"]
+    assert one.read("a/release.json") == b"one"
+    assert other.read("a/release.json") == b"other"
+    everything = s3_store(server, prefix="")
+    assert everything.address == f"s3://{BUCKET}"
+    assert everything.read(f"{folder}/one/a/release.json") == b"one"
+
+
+CALLS = [
+    pytest.param(lambda store, file: list(store.keys("a")), id="keys"),
+    pytest.param(lambda store, file: store.read("a"), id="read"),
+    pytest.param(lambda store, file: store.read_range("a", 0, 1), id="read_range"),
+    pytest.param(lambda store, file: store.create("a", b"a"), id="create"),
+    pytest.param(
+        lambda store, file: store.upload("a", file, on_bytes=print), id="upload"
+    ),
+]
+
+
+def _failure(
+    store: Store, call: Callable[[Store, Path], object], tmp_path: Path
+) -> OutsideError:
+    source = tmp_path / "source"
+    source.write_bytes(b"a")
+    with pytest.raises(OutsideError) as caught:
+        call(store, source)
+    return caught.value
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_server_that_is_not_there_is_told_as_such(
+    call: Callable[[Store, Path], object],
+    s3_store: Callable[..., S3Store],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    nobody = S3Server(
+        endpoint_url=f"http://127.0.0.1:{port}", access_key="a", secret_key="b"
+    )
+    store = s3_store(nobody, prefix="models")
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)  # between boto's tries
+
+    error = _failure(store, call, tmp_path)
+
+    assert str(error).startswith("the store s3://releases/models cannot be reached: ")
+    assert f"127.0.0.1:{port}" in str(error)
+    assert error.hint == "check the network, --endpoint-url and your AWS credentials"
+    assert sum(waited) < 20
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("name", ["moto_server", "radosgw_at"])
+def test_a_bucket_that_is_not_there_is_told_as_such(
+    name: str,
+    call: Callable[[Store, Path], object],
+    request: pytest.FixtureRequest,
+    s3_store: Callable[..., S3Store],
+    tmp_path: Path,
+) -> None:
+    server = request.getfixturevalue(name)
+    store = s3_store(server, bucket="no-such-bucket", prefix="models")
+
+    error = _failure(store, call, tmp_path)
+
+    assert str(error).startswith("the store s3://no-such-bucket/models ")
+    assert "NoSuchBucket" in str(error)
+    assert error.hint == (
+        "check the bucket's name and the permissions of your credentials"
+    )
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_wrong_secret_is_told_as_such(
+    call: Callable[[Store, Path], object],
+    radosgw_at: S3Server,
+    s3_store: Callable[..., S3Store],
+    tmp_path: Path,
+) -> None:
+    store = s3_store(radosgw_at, prefix="models", secret_key="wrong")
+
+    error = _failure(store, call, tmp_path)
+
+    assert str(error).startswith("the store s3://releases/models answered ")
+    assert error.hint == (
+        "check the bucket's name and the permissions of your credentials"
+    )
+
+
+def test_without_credentials_the_hint_names_them(
+    moto_server: S3Server,
+    s3_store: Callable[..., S3Store],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    s3_store(moto_server)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.fspath(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.fspath(tmp_path / "none"))
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    store = S3Store(BUCKET, "", endpoint_url=moto_server.endpoint_url)
+
+    with pytest.raises(OutsideError) as caught:
+        store.read("a")
+
+    assert "credentials" in str(caught.value)
+    assert "AWS credentials" in caught.value.hint
+
+
+def test_a_local_folder_that_cannot_be_listed_is_not_an_empty_store(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "models").symlink_to("models")
+
+    with pytest.raises(OutsideError) as caught:
+        list(LocalStore(tmp_path).keys("models/a/"))
+
+    assert str(caught.value).startswith(f"the store file://{tmp_path} failed: ")
+    assert caught.value.hint
+
+
+def test_a_local_store_lists_no_file_that_is_being_written(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    store.create("a/release.json", b"{}")
+    (tmp_path / "a" / ".partial-0123456789abcdef").write_bytes(b"half of it")
+
+    assert list(store.keys("")) == ["a/release.json"]
+
+
+def test_a_local_store_where_a_file_stands_says_what_to_check(tmp_path: Path) -> None:
+    (tmp_path / "store").write_bytes(b"")
+
+    with pytest.raises(OutsideError) as caught:
+        LocalStore(tmp_path / "store").create("a/release.json", b"{}")
+
+    assert str(caught.value).startswith(f"the store file://{tmp_path}/store failed: ")
+    assert caught.value.hint == "check that the folder exists and can be written"

@@ -1,0 +1,344 @@
+"""Publishing is complete or not there, can be repeated, and never changes a release."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fakes.store import MemoryStore
+from model_servers.adapters.checkout import Checkout
+from model_servers.adapters.mar import MarWriter
+from model_servers.adapters.releases import StoredReleases
+from model_servers.core.names import Ref
+from model_servers.core.release import (
+    Candidate,
+    Release,
+    ReleasePlan,
+    archive_key,
+    release_key,
+)
+from model_servers.errors import OutsideError, RefusedError
+from model_servers.journeys.build import Build, Recipe
+from model_servers.journeys.publish import Publish
+from model_servers.ports import Store
+from zoo import HANDLER, make_model
+
+OTHER_HANDLER = f"# changed\n{HANDLER}"
+CAT = Ref.parse("cat@1.0.0")
+DOG = Ref.parse("dog@2.1.0")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Path:
+    """Two models: cat@1.0.0 and dog@2.1.0."""
+    folder = tmp_path / "registry"
+    make_model(folder, "cat")
+    make_model(folder, "dog", version="2.1.0")
+    return folder
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+def _publish(registry: Path, store: Store) -> Publish:
+    build = Build(registry=Checkout(registry), writer=MarWriter())
+    return Publish(build=build, store=store, releases=StoredReleases(store))
+
+
+def _recipes(publish: Publish, *names: str) -> list[Recipe]:
+    return [publish.build.recipe(name) for name in names or ("cat", "dog")]
+
+
+def _run(registry: Path, store: Store, *names: str) -> tuple[ReleasePlan, list[Ref]]:
+    """Publish, and give the plan and the releases in the order they were done."""
+    publish = _publish(registry, store)
+    done: list[Ref] = []
+    plan = publish.run(
+        _recipes(publish, *names),
+        uploading=lambda release: lambda count: None,
+        on_done=lambda release: done.append(release.ref),
+    )
+    return plan, done
+
+
+def _assert_whole(store: MemoryStore) -> list[Ref]:
+    """Give the releases of a store, each of which must have its archive."""
+    releases = StoredReleases(store)
+    found = []
+    for key in sorted(store.objects):
+        if key.endswith("/release.json"):
+            _, name, version, _ = key.split("/")
+            release = releases.find(Ref.parse(f"{name}@{version}"))
+            assert release is not None
+            archive = store.objects[release.key]
+            assert len(archive) == release.archive.size_bytes
+            assert hashlib.sha256(archive).hexdigest() == release.archive.sha256
+            found.append(release.ref)
+    return found
+
+
+def _candidate(registry: Path, name: str) -> Candidate:
+    return _recipes(_publish(registry, MemoryStore()), name)[0].candidate
+
+
+def test_what_the_store_lacks_is_released(registry: Path, store: MemoryStore) -> None:
+    plan, done = _run(registry, store)
+
+    assert plan == ReleasePlan(
+        new=(_candidate(registry, "cat"), _candidate(registry, "dog")),
+        unchanged=(),
+        conflicts=(),
+    )
+    assert done == [CAT, DOG]
+    assert _assert_whole(store) == [CAT, DOG]
+    assert len(store.objects) == 4
+
+
+def test_the_archive_is_written_before_the_document(
+    registry: Path, store: MemoryStore
+) -> None:
+    _run(registry, store, "cat")
+
+    release = StoredReleases(store).find(CAT)
+    assert release is not None
+    assert store.written == [
+        archive_key(CAT, release.archive.sha256),
+        release_key(CAT),
+    ]
+
+
+def test_publishing_again_uploads_nothing(registry: Path, store: MemoryStore) -> None:
+    _run(registry, store)
+    before = dict(store.objects)
+    store.calls.clear()
+
+    plan, done = _run(registry, store)
+
+    assert [candidate.ref for candidate in plan.unchanged] == [CAT, DOG]
+    assert (plan.new, plan.conflicts, done) == ((), (), [])
+    assert store.written == []
+    assert store.objects == before
+
+
+def test_only_what_is_new_is_built_and_uploaded(
+    registry: Path, store: MemoryStore
+) -> None:
+    _run(registry, store, "cat")
+    store.calls.clear()
+
+    plan, done = _run(registry, store)
+
+    assert [candidate.ref for candidate in plan.unchanged] == [CAT]
+    assert done == [DOG]
+    assert all(key.startswith("models/dog/") for key in store.written)
+
+
+def test_what_does_not_go_into_the_archive_does_not_count(
+    registry: Path, store: MemoryStore
+) -> None:
+    _run(registry, store, "cat")
+    make_model(
+        registry,
+        "cat",
+        files={"README.md": "# cat\n"},
+        model={"maintainers": ["@somebody-else"], "summary": "Another text."},
+    )
+
+    plan, _ = _run(registry, store, "cat")
+
+    assert [candidate.ref for candidate in plan.unchanged] == [CAT]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"files": {"handler_model.py": OTHER_HANDLER}}, id="code"),
+        pytest.param({"files": {"checkpoint.pt": b"other weights"}}, id="weights"),
+        pytest.param({"config": {"batchSize": 5}}, id="settings"),
+        pytest.param({"files": {"golden/more.yaml": "schema: 1\n"}}, id="golden case"),
+    ],
+)
+def test_other_inputs_under_a_released_version_are_refused_and_nothing_is_written(
+    registry: Path, store: MemoryStore, changes: dict[str, object]
+) -> None:
+    _run(registry, store, "cat")
+    before = dict(store.objects)
+    make_model(registry, "cat", **changes)  # type: ignore[arg-type]
+    store.calls.clear()
+
+    with pytest.raises(RefusedError) as caught:
+        _run(registry, store)
+
+    assert str(caught.value) == (
+        "already released with other inputs: cat@1.0.0; nothing was written"
+    )
+    assert caught.value.hint == (
+        "raise the version in model.yaml; a released version never changes"
+    )
+    assert store.written == []
+    assert store.objects == before
+
+
+def test_a_raised_version_stands_beside_the_old_one(
+    registry: Path, store: MemoryStore
+) -> None:
+    _run(registry, store, "cat")
+    changed = {"handler_model.py": OTHER_HANDLER}
+    make_model(registry, "cat", version="1.0.1", files=changed)
+
+    _run(registry, store, "cat")
+
+    raised = Ref.parse("cat@1.0.1")
+    assert _assert_whole(store) == [CAT, raised]
+    assert StoredReleases(store).versions("cat") == [CAT.version, raised.version]
+
+
+def test_after_a_failure_at_any_call_running_again_completes_every_release(
+    registry: Path,
+) -> None:
+    whole = MemoryStore()
+    _run(registry, whole)
+    assert len(whole.calls) == 6
+
+    for call in range(1, len(whole.calls) + 1):
+        store = MemoryStore(fail_at=call)
+
+        with pytest.raises(OutsideError, match="was told to fail"):
+            _run(registry, store)
+
+        _assert_whole(store)
+        store.fail_at = None
+        _run(registry, store)
+        assert store.objects == whole.objects
+
+
+def test_what_was_released_before_a_failure_stays_released(registry: Path) -> None:
+    # Reads of both, then upload and create of the first, then the second's upload.
+    store = MemoryStore(fail_at=5)
+
+    with pytest.raises(OutsideError):
+        _run(registry, store)
+
+    assert _assert_whole(store) == [CAT]
+
+
+class RacedStore(MemoryStore):
+    """A store in which a rival publishes just before our document is created."""
+
+    def __init__(self, rival: Callable[[Store], object]) -> None:
+        super().__init__()
+        self._rival: Callable[[Store], object] | None = rival
+
+    def create(self, key: str, body: bytes) -> bool:
+        rival, self._rival = self._rival, None
+        if rival is not None:
+            rival(self)
+        return super().create(key, body)
+
+
+def test_of_two_publishers_of_the_same_bytes_both_succeed(registry: Path) -> None:
+    store = RacedStore(lambda store: _run(registry, store, "cat"))
+
+    plan, done = _run(registry, store, "cat")
+
+    assert [candidate.ref for candidate in plan.new] == [CAT]
+    assert done == [CAT]
+    assert _assert_whole(store) == [CAT]
+    assert len(store.objects) == 2
+
+
+def test_of_two_publishers_of_other_bytes_the_second_is_refused(
+    registry: Path, tmp_path: Path
+) -> None:
+    make_model(tmp_path / "rival", "cat", files={"handler_model.py": OTHER_HANDLER})
+    store = RacedStore(lambda store: _run(tmp_path / "rival", store, "cat"))
+    done: list[Release] = []
+    publish = _publish(registry, store)
+
+    with pytest.raises(RefusedError) as caught:
+        publish.run(
+            _recipes(publish, "cat"),
+            uploading=lambda release: lambda count: None,
+            on_done=done.append,
+        )
+
+    winner = StoredReleases(store).find(CAT)
+    assert winner is not None
+    assert str(caught.value).startswith(
+        f"cat@1.0.0 was released by another run with archive "
+        f"{winner.archive.sha256[:12]}; this one has "
+    )
+    assert caught.value.hint == "raise the version in model.yaml"
+    assert done == []
+    assert _assert_whole(store) == [CAT]
+
+
+def test_a_release_that_vanishes_is_told_as_such(registry: Path) -> None:
+    class Forgetful(MemoryStore):
+        def create(self, key: str, body: bytes) -> bool:
+            return False
+
+    with pytest.raises(OutsideError) as caught:
+        _run(registry, Forgetful(), "cat")
+
+    assert str(caught.value) == "cat@1.0.0 is in the store and then it is not"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("body", [b"not json", b'{"schema": 1}', b"[]"])
+def test_a_damaged_release_stops_the_run_before_anything_is_written(
+    registry: Path, store: MemoryStore, body: bytes
+) -> None:
+    store.objects[release_key(CAT)] = body
+
+    with pytest.raises(OutsideError) as caught:
+        _run(registry, store)
+
+    assert str(caught.value).startswith(f"{store.address}/{release_key(CAT)}")
+    assert store.written == []
+
+
+def test_every_byte_of_an_upload_is_reported(
+    registry: Path, store: MemoryStore
+) -> None:
+    publish = _publish(registry, store)
+    moved: dict[Ref, int] = {}
+
+    def uploading(release: Release) -> Callable[[int], None]:
+        moved[release.ref] = 0
+
+        def on_bytes(count: int) -> None:
+            moved[release.ref] += count
+
+        return on_bytes
+
+    done: dict[Ref, int] = {}
+    publish.run(
+        _recipes(publish),
+        uploading=uploading,
+        on_done=lambda release: done.update({release.ref: release.archive.size_bytes}),
+    )
+
+    assert moved == done
+
+
+def test_nothing_stays_behind_on_the_builders_disk(
+    registry: Path,
+    store: MemoryStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    store.fail_at = 4
+
+    with pytest.raises(OutsideError):
+        _run(registry, store)
+
+    assert list(scratch.iterdir()) == []
