@@ -146,7 +146,7 @@ def test_an_upgrade_answers_throughout_and_then_plans_nothing(capsys, host):
 
     statuses: list[int] = []
     upgraded = threading.Event()
-    body = json.dumps([0.5, -1.0, 2.0, 0.25] * 4)
+    body = json.dumps([0.5, -1.0, 2.0, 0.25])
     client = threading.Thread(
         target=ask_until,
         args=(

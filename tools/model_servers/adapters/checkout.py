@@ -78,12 +78,25 @@ class _Reader:
     def __init__(self, directory: Path, shown_as: str) -> None:
         self._directory = directory
         self._shown_as = shown_as
-        self._files = dict(_list_files(directory))
         self._findings: list[Finding] = []
+        self._files = {
+            path: facts
+            for path, facts in _list_files(directory)
+            if self._is_plain(path)
+        }
 
     def contribution(self) -> Contribution:
         """Read everything that ``model.yaml`` names."""
         model = self._document(MODEL_FILE, "model")
+        if self._directory.is_symlink():
+            self._findings.append(
+                Finding(
+                    path=self._shown_as,
+                    code=Code.OUTSIDE_MODEL,
+                    message="the model's directory is a link",
+                    fix="replace the link by a copy",
+                )
+            )
         if MODEL_FILE not in self._files:
             self._findings.append(
                 Finding(
@@ -108,6 +121,23 @@ class _Reader:
             requirements=self._text(build.get("requirements_file")),
             findings=tuple(self._findings),
         )
+
+    def _is_plain(self, path: str) -> bool:
+        """Say whether a file's name can stand in an archive; if not, that is found."""
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            shown = path.encode(errors="surrogateescape").decode(errors="replace")
+            self._findings.append(
+                Finding(
+                    path=f"{self._shown_as}/{shown}",
+                    code=Code.UNREADABLE,
+                    message="the file's name is not UTF-8",
+                    fix="rename the file",
+                )
+            )
+            return False
+        return True
 
     def _document(self, path: str | None, schema: str) -> Document | None:
         text = self._text(path)
@@ -148,19 +178,15 @@ def _list_files(directory: Path) -> Iterator[tuple[str, FileFacts]]:
             file = Path(folder) / name
             # Path.resolve raises RuntimeError for a link to itself before 3.13.
             aim = Path(os.path.realpath(file))
-            outside = file.is_symlink() and not aim.is_relative_to(home)
-            if outside or file.is_file():
+            leaves = file.is_symlink() and (
+                aim.is_dir() or not aim.is_relative_to(home)
+            )
+            if leaves or file.is_file():
+                facts = file.lstat() if leaves else file.stat()
                 yield (
                     file.relative_to(directory).as_posix(),
-                    FileFacts(
-                        size_bytes=file.lstat().st_size if outside else _size(file),
-                        leaves_model=outside,
-                    ),
+                    FileFacts(size_bytes=facts.st_size, leaves_model=leaves),
                 )
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size
 
 
 def _hash_file(file: Path) -> Digests:

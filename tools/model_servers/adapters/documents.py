@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -351,9 +352,12 @@ def _scalar(node: yaml.Node) -> Any:
     if _HALF_CHARACTER.search(text):
         raise _unreadable("half of a surrogate pair is no character", node)
     try:
-        return _SCALARS.construct_object(node)
+        value = _SCALARS.construct_object(node)
     except ValueError as error:
         raise _unreadable(str(error), node) from error
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _unreadable(f"{text} is not a finite number", node)
+    return value
 
 
 def _refuse_tag(node: yaml.Node) -> None:

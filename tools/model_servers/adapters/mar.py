@@ -108,7 +108,7 @@ def source_archive(name: str, files: Mapping[str, bytes]) -> bytes:
     would make of it differs between its versions.
     """
     tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    with tarfile.open(fileobj=tar, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(files):
             entry = tarfile.TarInfo(path)
             entry.size = len(files[path])
@@ -154,9 +154,14 @@ class _Input:
             for start in range(0, len(self.source), _CHUNK_BYTES):
                 yield self.source[start : start + _CHUNK_BYTES]
             return
-        with self.source.open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                yield chunk
+        try:
+            with self.source.open("rb") as stream:
+                while chunk := stream.read(_CHUNK_BYTES):
+                    yield chunk
+        except OSError as error:
+            raise OutsideError(
+                f"{self.source} cannot be read: {error.strerror}"
+            ) from error
 
     def read(self) -> bytes:
         data = b"".join(self.chunks())

@@ -14,7 +14,6 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from model_servers.adapters.torchserve_process import torchserve
 from model_servers.cli import render, wire
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import ConsoleWatcher, say, watcher
@@ -103,7 +102,7 @@ def run(names: list[str], options: argparse.Namespace, settings: Settings) -> Re
         publish, recipes = _published(names, settings, console)
         model_store = settings.work / "host" / "model_store"
         model_store.mkdir(parents=True, exist_ok=True)
-        with torchserve(
+        with wire.torchserve(
             model_store,
             logs=settings.work / "host" / "logs",
             port=options.port,

@@ -7,6 +7,7 @@ client and ``ms --help`` nothing at all.
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -20,6 +21,7 @@ from model_servers.journeys.sync import Sync
 
 if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
+    from model_servers.adapters.torchserve_process import Addresses
     from model_servers.ports import Registry, Store
 
 
@@ -116,6 +118,17 @@ def model_store(host: HostProfile) -> LocalModelStore:
             hint="add `model_store: /absolute/path` to it",
         )
     return LocalModelStore(Path(host.model_store), python=host.python or sys.executable)
+
+
+def torchserve(
+    model_store: Path, *, logs: Path, port: int | None, system_java: bool
+) -> AbstractContextManager[Addresses]:
+    """Give a TorchServe of our own, to be entered."""
+    from model_servers.adapters import torchserve_process
+
+    return torchserve_process.torchserve(
+        model_store, logs=logs, port=port, system_java=system_java
+    )
 
 
 def _s3_store(bucket: str, prefix: str, endpoint_url: str | None) -> Store:

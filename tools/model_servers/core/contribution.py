@@ -30,7 +30,7 @@ class FileFacts:
 
     size_bytes: int
     leaves_model: bool = False
-    """The file is, or is reached through, a link out of the model's directory."""
+    """It is a link to a directory, or out of the model's directory."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,13 +121,32 @@ def below(path: str, files: Iterable[str]) -> list[str]:
 
 
 def collisions(members: Iterable[Member]) -> Iterator[tuple[str, list[Source]]]:
-    """Yield each archive path that several members claim, whatever its case."""
+    """Yield each path of the unpacked archive that several files claim.
+
+    Whatever their case, and a file also where another needs a directory. The files
+    of a source archive count: the handler unpacks them beside the others.
+    """
     claims: dict[str, list[Member]] = {}
     for member in members:
-        claims.setdefault(member.path.lower(), []).append(member)
-    for claimants in claims.values():
-        if len(claimants) > 1:
-            yield claimants[0].path, [member.source for member in claimants]
+        for path in _unpacked(member):
+            claims.setdefault(path.lower(), []).append(Member(path, member.source))
+    for claimed, claimants in claims.items():
+        inside = [
+            other
+            for path, others in claims.items()
+            if path.startswith(f"{claimed}/")
+            for other in others
+        ]
+        if len(claimants) > 1 or inside:
+            rivals = [*claimants, *inside[:1]]
+            yield claimants[0].path, [member.source for member in rivals]
+
+
+def _unpacked(member: Member) -> list[str]:
+    """List the files that a member becomes where the model runs."""
+    if isinstance(member.source, SourceArchive):
+        return [member.path, *member.source.paths]
+    return [member.path]
 
 
 def inputs_digest(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -126,13 +127,17 @@ def release_key(ref: Ref) -> str:
 
 
 def released_versions(name: str, keys: Iterable[str]) -> list[Version]:
-    """Pick the versions of *name* among the store's keys, oldest first."""
+    """Pick the versions of *name* among the store's keys, oldest first.
+
+    Keys that are no release of it, whoever wrote them, are passed over.
+    """
     start, end = f"models/{name}/", f"/{_RELEASE_FILE}"
-    return sorted(
-        Version.parse(key[len(start) : -len(end)])
-        for key in keys
-        if key.startswith(start) and key.endswith(end)
-    )
+    versions = []
+    for key in keys:
+        if key.startswith(start) and key.endswith(end):
+            with suppress(ValueError):
+                versions.append(Version.parse(key[len(start) : -len(end)]))
+    return sorted(versions)
 
 
 def cut(offset: int, length: int) -> list[tuple[int, int]]:

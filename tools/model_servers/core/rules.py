@@ -126,9 +126,9 @@ def _members(
         if contribution.files.get(path) and contribution.files[path].leaves_model:
             yield contribution.finding(
                 Code.OUTSIDE_MODEL,
-                "the file is a link out of the model's directory",
+                "the file is a link to a directory, or out of the model's directory",
                 document=path,
-                fix="replace the link by a copy of the file",
+                fix="replace the link by a copy",
             )
     for path, sources in collisions(members):
         yield contribution.finding(

@@ -1,0 +1,360 @@
+"""The registry in a checkout: what is read, and what is wrong with its shape."""
+
+import hashlib
+import os
+import subprocess
+import zlib
+
+import pytest
+
+import zoo
+from model_servers.adapters.checkout import Checkout
+from model_servers.core.contribution import Digests, FileFacts
+from model_servers.core.findings import Code, Finding
+from model_servers.errors import OutsideError, RequestError
+from model_servers.journeys.validate import validate
+
+
+@pytest.fixture
+def registry(tmp_path):
+    folder = tmp_path / "registry"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def tiny(registry):
+    return zoo.make_model(registry)
+
+
+def read(directory):
+    return Checkout(directory.parent).read(directory.name)
+
+
+def findings(directory):
+    return validate(Checkout(directory.parent), [directory.name])
+
+
+def finding(code, path, message, *, where="", fix="", **place):
+    return Finding(
+        path=f"registry/tiny/{path}",
+        where=where,
+        code=code,
+        message=message,
+        fix=fix,
+        **place,
+    )
+
+
+@pytest.mark.parametrize("variant", zoo.VARIANTS, ids=str)
+def test_every_kind_of_valid_model_has_no_findings(registry, variant):
+    assert findings(variant.make(registry)) == []
+
+
+def test_a_model_is_read_with_its_documents_and_files(registry):
+    directory = zoo.make_model(
+        registry,
+        files={"requirements.txt": "six\n", "library/a.py": "", "empty/x.txt": b"12"},
+        model={"build": {"requirements_file": "requirements.txt"}},
+    )
+
+    tiny = read(directory)
+
+    assert tiny.name == "tiny"
+    assert tiny.root == "registry/tiny"
+    assert tiny.findings == ()
+    assert tiny.model.data["version"] == "1.0.0"
+    assert tiny.model.places["version"] == (3, 1)
+    assert tiny.config.data["batchSize"] == 4
+    assert [case.path for case in tiny.golden] == ["golden/case.yaml"]
+    assert tiny.model_source == zoo.HANDLER
+    assert tiny.requirements == "six\n"
+    assert set(tiny.files) == {
+        "checkpoint.pt",
+        "empty/x.txt",
+        "golden/case.yaml",
+        "handler_model.py",
+        "library/a.py",
+        "model-config.yaml",
+        "model.yaml",
+        "requirements.txt",
+    }
+    assert tiny.files["empty/x.txt"] == FileFacts(size_bytes=2)
+
+
+def test_models_are_directories_that_are_neither_hidden_nor_start_with_an_underscore(
+    registry,
+):
+    for name in ("b", "a", ".git", "_hosts", "a2"):
+        (registry / name).mkdir()
+    (registry / "README.md").write_text("")
+
+    assert Checkout(registry).names() == ["a", "a2", "b"]
+
+
+def test_without_a_registry_there_is_nothing_to_read(tmp_path):
+    nowhere = tmp_path / "registry"
+
+    with pytest.raises(RequestError) as caught:
+        Checkout(nowhere).names()
+
+    assert str(caught.value) == f"there is no registry at {nowhere}"
+    hint = "run ms in a checkout, or name the directory with --registry"
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("name", ["big", "", ".", "..", "_hosts", "tiny/golden"])
+def test_a_model_that_is_not_there_lists_the_known_ones(registry, tiny, name):
+    (registry / "_hosts").mkdir()
+    zoo.make_model(registry, "wee")
+
+    with pytest.raises(RequestError) as caught:
+        Checkout(registry).read(name)
+
+    assert str(caught.value) == f"there is no model {name!r} in {registry}"
+    assert caught.value.hint == "models here: tiny, wee"
+
+
+def test_an_empty_registry_knows_no_model(registry):
+    with pytest.raises(RequestError) as caught:
+        Checkout(registry).read("tiny")
+
+    assert caught.value.hint == "models here: none"
+
+
+def test_a_directory_without_model_yaml_is_a_finding(tiny):
+    (tiny / "model.yaml").unlink()
+
+    assert findings(tiny) == [
+        finding(
+            Code.MISSING_FILE,
+            "model.yaml",
+            "the directory has no model.yaml",
+            fix="write model.yaml; registry/digits has an example",
+        )
+    ]
+
+
+def test_findings_of_all_documents_come_at_once(tiny):
+    (tiny / "model-config.yaml").write_text("batchSize: 0\nminWorkers: 1\n")
+    (tiny / "golden/case.yaml").write_text("schema: 1\nschema: 1\n")
+    (tiny / "golden/more.yaml").write_text(zoo.as_yaml(zoo.CASE))
+
+    found = findings(tiny)
+
+    assert [(one.path, one.line, one.code) for one in found] == [
+        ("registry/tiny/golden/case.yaml", 2, Code.UNREADABLE),
+        ("registry/tiny/model-config.yaml", 1, Code.SHAPE),
+        ("registry/tiny/model-config.yaml", 1, Code.SHAPE),
+    ]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["model.yaml", "model-config.yaml", "golden/case.yaml", "handler_model.py"],
+)
+def test_text_that_is_not_utf_8_is_a_finding(tiny, path):
+    (tiny / path).write_bytes(b"# gr\xfcn\n")
+
+    assert findings(tiny) == [
+        finding(
+            Code.UNREADABLE, path, "byte 4 is not UTF-8", fix="save the file as UTF-8"
+        )
+    ]
+
+
+def test_a_golden_case_in_a_deeper_directory_is_not_read(tiny):
+    (tiny / "golden/deep").mkdir()
+    (tiny / "golden/deep/case.yaml").write_text("not a case")
+
+    contribution = read(tiny)
+
+    assert [case.path for case in contribution.golden] == ["golden/case.yaml"]
+    assert contribution.findings == ()
+
+
+AWAY = "the file is a link to a directory, or out of the model's directory"
+COPY = "replace the link by a copy"
+
+
+def linked(tiny, path, target):
+    """Put a link in the place of whatever is at *path*."""
+    file = tiny / path
+    file.unlink(missing_ok=True)
+    file.symlink_to(target)
+
+
+def test_a_link_to_another_file_of_the_model_is_that_file(tiny):
+    (tiny / "weights.bin").write_bytes(b"12345")
+    linked(tiny, "checkpoint.pt", "weights.bin")
+
+    assert findings(tiny) == []
+    assert read(tiny).files["checkpoint.pt"] == FileFacts(size_bytes=5)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("../../secret", id="relative"),
+        pytest.param("golden/../../../secret", id="through a directory"),
+        pytest.param("/etc/hostname", id="absolute"),
+        pytest.param("/nowhere/at/all", id="dangling"),
+    ],
+)
+def test_a_link_out_of_the_model_is_a_finding_and_is_not_read(tiny, target):
+    (tiny.parent.parent / "secret").write_text("secret")
+    linked(tiny, "checkpoint.pt", target)
+
+    assert findings(tiny) == [
+        finding(Code.OUTSIDE_MODEL, "checkpoint.pt", AWAY, fix=COPY)
+    ]
+
+
+@pytest.mark.parametrize("path", ["model-config.yaml", "handler_model.py"])
+def test_a_document_outside_is_not_read(tiny, path):
+    secret = tiny.parent.parent / "secret"
+    secret.write_text("batchSize: secret\nhandler_factory()\n")
+    linked(tiny, path, secret)
+
+    contribution = read(tiny)
+
+    assert contribution.files[path].leaves_model
+    assert (contribution.config is None) == (path == "model-config.yaml")
+    assert (contribution.model_source is None) == (path == "handler_model.py")
+    assert contribution.findings == ()
+
+
+def test_a_directory_link_out_of_the_model_is_a_finding_and_not_followed(tiny):
+    elsewhere = tiny.parent.parent / "elsewhere"
+    zoo.make_model(elsewhere, "library")
+    (tiny / "library").symlink_to(elsewhere / "library")
+    document = zoo.model_document(build={"extra_files": ["library"]})
+    (tiny / "model.yaml").write_text(zoo.as_yaml(document))
+
+    assert findings(tiny) == [finding(Code.OUTSIDE_MODEL, "library", AWAY, fix=COPY)]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param("nothing.pt", id="dangling"),
+        pytest.param("checkpoint.pt", id="to itself"),
+    ],
+)
+def test_a_link_to_no_file_of_the_model_is_a_missing_file(tiny, target):
+    linked(tiny, "checkpoint.pt", target)
+
+    assert findings(tiny) == [
+        finding(
+            Code.MISSING_FILE,
+            "model.yaml",
+            "'checkpoint.pt' does not exist in registry/tiny",
+            where="build.checkpoint_file",
+            line=11,
+            column=3,
+            fix="add the file, or correct the path",
+        )
+    ]
+
+
+def test_a_link_to_a_directory_of_the_model_is_a_finding(tiny):
+    linked(tiny, "checkpoint.pt", "golden")
+
+    assert findings(tiny) == [
+        finding(Code.OUTSIDE_MODEL, "checkpoint.pt", AWAY, fix=COPY)
+    ]
+
+
+def test_a_model_that_is_a_link_is_a_finding(tiny):
+    elsewhere = tiny.parent.parent / "elsewhere"
+    tiny.rename(elsewhere)
+    tiny.symlink_to(elsewhere)
+
+    assert [(found.path, found.code) for found in findings(tiny)] == [
+        ("registry/tiny", Code.OUTSIDE_MODEL)
+    ]
+
+
+def test_a_file_name_that_is_not_text_is_a_finding(tiny):
+    (tiny / "golden" / os.fsdecode(b"\xff.yaml")).write_text("")
+
+    assert [(found.code, found.message) for found in findings(tiny)] == [
+        (Code.UNREADABLE, "the file's name is not UTF-8")
+    ]
+
+
+def test_links_in_a_ring_end_nothing(tiny):
+    (tiny / "one").symlink_to("two")
+    (tiny / "two").symlink_to("one")
+
+    assert findings(tiny) == []
+
+
+def test_what_is_no_regular_file_is_not_listed(tiny):
+    os.mkfifo(tiny / "pipe")
+
+    assert "pipe" not in read(tiny).files
+
+
+def test_a_registry_that_is_itself_reached_through_a_link_is_fine(tiny, tmp_path):
+    linked_registry = tmp_path / "link"
+    linked_registry.symlink_to(tiny.parent)
+
+    assert findings(linked_registry / "tiny") == []
+
+
+def test_the_digests_of_a_file_are_true_and_it_is_read_once(tiny):
+    checkout = Checkout(tiny.parent)
+    data = os.urandom(3 * 2**20 + 1)
+    (tiny / "checkpoint.pt").write_bytes(data)
+
+    first = checkout.digests("tiny", "checkpoint.pt")
+    (tiny / "checkpoint.pt").write_bytes(b"other")
+
+    assert first == Digests(
+        size_bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        crc32=zlib.crc32(data),
+    )
+    assert checkout.digests("tiny", "checkpoint.pt") == first
+    assert Checkout(tiny.parent).digests("tiny", "checkpoint.pt") != first
+
+
+def test_a_file_that_cannot_be_read_is_the_outsides_fault(tiny):
+    with pytest.raises(OutsideError) as caught:
+        Checkout(tiny.parent).digests("tiny", "none.pt")
+
+    path = tiny / "none.pt"
+    assert str(caught.value) == f"{path} cannot be read: No such file or directory"
+
+
+def git(folder, *arguments):
+    identity = (
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@t",
+        "-c",
+        "commit.gpgsign=false",
+    )
+    subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True
+    )
+
+
+def test_the_commit_is_named_only_if_the_registry_is_as_committed(tiny):
+    checkout, root = Checkout(tiny.parent), tiny.parent.parent
+    outside = checkout.commit()
+    git(root, "init")
+    git(root, "add", ".")
+    git(root, "commit", "-m", "one")
+    clean = checkout.commit()
+    (root / "elsewhere.txt").write_text("")
+    beside = checkout.commit()
+    (tiny / "new.txt").write_text("")
+    changed = checkout.commit()
+
+    assert outside is None
+    assert len(clean) == 40
+    assert beside == clean
+    assert changed is None

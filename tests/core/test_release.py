@@ -1,0 +1,206 @@
+"""Releases: keys, documents, segments, and what publishing would add."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_servers.adapters import documents
+from model_servers.core.canonical import canonical_json, sha256_of
+from model_servers.core.names import Ref, Version
+from model_servers.core.release import (
+    SEGMENT_MAX_BYTES,
+    Archive,
+    Candidate,
+    Release,
+    ReleasedMember,
+    ReleasePlan,
+    Segment,
+    archive_key,
+    cut,
+    plan_release,
+    release_key,
+    released_versions,
+)
+
+TINY = Ref.parse("tiny@1.0")
+SMALL = ReleasedMember("a.py", 40, 7, "aa" * 32)
+LARGE = ReleasedMember(
+    "weights.pt",
+    4096,
+    SEGMENT_MAX_BYTES + 5,
+    "bb" * 32,
+    (
+        Segment(4096, SEGMENT_MAX_BYTES, "cc" * 32),
+        Segment(4096 + SEGMENT_MAX_BYTES, 5, "dd" * 32),
+    ),
+)
+RELEASE = Release(
+    ref=TINY,
+    archive=Archive(size_bytes=99, sha256="ef" * 32, members=(LARGE, SMALL)),
+    inputs_digest="12" * 32,
+    git_commit=None,
+    toolchain={"model_servers": "0.1.0"},
+    resources={"gpu_memory_mib": 500},
+)
+
+DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
+SIZES = st.integers(min_value=0, max_value=2**63 - 1)
+SEGMENTS = st.builds(Segment, offset=SIZES, length=SIZES, sha256=DIGESTS)
+MEMBERS = st.builds(
+    ReleasedMember,
+    path=st.from_regex(r"[a-zé]{1,5}(/[a-z]{1,3})?", fullmatch=True),
+    offset=SIZES,
+    length=SIZES,
+    sha256=DIGESTS,
+    segments=st.lists(SEGMENTS, max_size=3).map(tuple),
+)
+RELEASES = st.builds(
+    Release,
+    ref=st.sampled_from([TINY, Ref.parse("my_net@10.2.3")]),
+    archive=st.builds(
+        Archive,
+        size_bytes=st.integers(min_value=1),
+        sha256=DIGESTS,
+        members=st.lists(MEMBERS, min_size=1, max_size=3).map(tuple),
+    ),
+    inputs_digest=DIGESTS,
+    git_commit=st.none() | DIGESTS,
+    toolchain=st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=2),
+    resources=st.dictionaries(st.text(max_size=4), SIZES, max_size=2),
+)
+
+
+def test_the_keys_of_a_release():
+    assert RELEASE.key == "models/tiny/1.0/tiny-1.0-efefefefefefefef.mar"
+    assert archive_key(TINY, "ef" * 32) == RELEASE.key
+    assert release_key(TINY) == "models/tiny/1.0/release.json"
+
+
+def test_a_release_is_written_as_canonical_json():
+    assert json.loads(RELEASE.to_bytes()) == {
+        "schema": 1,
+        "name": "tiny",
+        "version": "1.0",
+        "archive": {"key": RELEASE.key, "size": 99, "sha256": "ef" * 32},
+        "members": [
+            {
+                "path": "weights.pt",
+                "offset": 4096,
+                "length": SEGMENT_MAX_BYTES + 5,
+                "sha256": "bb" * 32,
+                "segments": [
+                    {"offset": 4096, "length": SEGMENT_MAX_BYTES, "sha256": "cc" * 32},
+                    {
+                        "offset": 4096 + SEGMENT_MAX_BYTES,
+                        "length": 5,
+                        "sha256": "dd" * 32,
+                    },
+                ],
+            },
+            {"path": "a.py", "offset": 40, "length": 7, "sha256": "aa" * 32},
+        ],
+        "inputs_digest": "12" * 32,
+        "git_commit": None,
+        "toolchain": {"model_servers": "0.1.0"},
+        "resources": {"gpu_memory_mib": 500},
+    }
+    assert RELEASE.to_bytes() == canonical_json(json.loads(RELEASE.to_bytes()))
+
+
+@given(RELEASES)
+def test_a_release_is_read_as_it_was_written(release):
+    data = json.loads(release.to_bytes())
+
+    assert documents.violations(data, schema="release") == []
+    assert Release.from_mapping(data) == release
+
+
+def test_a_small_member_is_fetched_in_one_run_and_a_large_one_by_segment():
+    assert SMALL.ranges() == (Segment(40, 7, "aa" * 32),)
+    assert LARGE.ranges() == LARGE.segments
+
+
+@given(
+    st.integers(min_value=0, max_value=2**40),
+    st.integers(min_value=0, max_value=20 * SEGMENT_MAX_BYTES),
+)
+def test_runs_cover_a_member_without_gap_and_are_never_longer_than_a_segment(
+    offset, length
+):
+    runs = cut(offset, length)
+
+    ends = [offset, *(start + size for start, size in runs)]
+    assert [start for start, _ in runs] == ends[:-1]
+    assert ends[-1] == offset + length
+    assert all(0 < size <= SEGMENT_MAX_BYTES for _, size in runs)
+    assert all(size == SEGMENT_MAX_BYTES for _, size in runs[:-1])
+
+
+def test_released_versions_are_those_with_a_document_oldest_first():
+    keys = [
+        "models/tiny/1.10/release.json",
+        "models/tiny/1.9/release.json",
+        "models/tiny/1.9/tiny-1.9-efefefefefefefef.mar",
+        "models/tiny/2.0/tiny-2.0-efefefefefefefef.mar",
+        "models/tiny2/3.0/release.json",
+        "index.json",
+    ]
+
+    assert released_versions("tiny", keys) == [
+        Version.parse("1.9"),
+        Version.parse("1.10"),
+    ]
+
+
+def candidate(version, inputs_digest):
+    ref = Ref("tiny", Version.parse(version))
+    return Candidate(ref=ref, inputs_digest=inputs_digest)
+
+
+OTHER = candidate("1.0", "34" * 32)
+SAME = candidate("1.0", "12" * 32)
+NEXT = candidate("1.1", "34" * 32)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "new", "unchanged", "conflicts"),
+    [
+        pytest.param([], (), (), (), id="nothing on main"),
+        pytest.param([NEXT], (NEXT,), (), (), id="a version that the store lacks"),
+        pytest.param([SAME], (), (SAME,), (), id="the same again"),
+        pytest.param([OTHER], (), (), (OTHER,), id="other inputs, the same version"),
+        pytest.param(
+            [candidate("1.0.0", "34" * 32)],
+            (candidate("1.0.0", "34" * 32),),
+            (),
+            (),
+            id="1.0.0 is not 1.0",
+        ),
+        pytest.param(
+            [NEXT, SAME, OTHER], (NEXT,), (SAME,), (OTHER,), id="each on its own"
+        ),
+    ],
+)
+def test_publishing_adds_what_the_store_lacks(candidates, new, unchanged, conflicts):
+    plan = plan_release(candidates, {TINY: RELEASE})
+
+    assert plan == ReleasePlan(new=new, unchanged=unchanged, conflicts=conflicts)
+
+
+def test_after_publishing_there_is_nothing_new():
+    released = {NEXT.ref: replace(RELEASE, ref=NEXT.ref, inputs_digest="34" * 32)}
+
+    plan = plan_release([NEXT], released)
+
+    assert plan == ReleasePlan(new=(), unchanged=(NEXT,), conflicts=())
+
+
+def test_canonical_json_does_not_depend_on_order():
+    one, other = {"b": 1, "a": [{"d": "é", "c": None}]}, {}
+    other["a"], other["b"] = [{"c": None, "d": "é"}], 1
+
+    assert canonical_json(one) == '{"a":[{"c":null,"d":"é"}],"b":1}'.encode()
+    assert sha256_of(one) == sha256_of(other)
