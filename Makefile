@@ -5,10 +5,10 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix clean
+.PHONY: help setup demo test check fix clean bench-handler
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Make .venv with everything that developing needs
 
@@ -26,6 +26,9 @@ check: $(INSTALLED) ## Run the linter and the type checker
 fix: $(INSTALLED) ## Mend what the linter can mend
 	@$(VENV)/bin/ruff check --fix
 	@$(VENV)/bin/ruff format
+
+bench-handler: $(INSTALLED) ## Compare the shared handler's speed with others'; OPTIONS=--quick
+	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.handler $(OPTIONS)
 
 clean: ## Remove what the other targets made
 	@rm -rf $(VENV) .work dist

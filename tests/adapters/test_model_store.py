@@ -180,7 +180,8 @@ def test_an_installed_release_is_what_its_archive_holds(
     assert members["checkpoint.pt"] == CHECKPOINT
     assert members["handler_model.py"] == HANDLER.encode()
     assert _files(root / ".model-servers" / "trees" / sha256) == members
-    assert _files(root / "tiny-1.0.0") == members
+    facts = {"MAR-INF/release.json": blob.release.to_bytes()}
+    assert _files(root / "tiny-1.0.0") == members | facts
     assert moved == sum(member.length for member in blob.release.archive.members)
 
 

@@ -35,7 +35,7 @@ from model_servers.adapters.releases import read_release
 from model_servers.adapters.requirements import Requirements
 from model_servers.core.golden import GoldenCase
 from model_servers.core.host import Installed
-from model_servers.core.layout import GOLDEN_FOLDER, MANIFEST
+from model_servers.core.layout import GOLDEN_FOLDER, MANIFEST, RELEASE_MEMBER
 from model_servers.core.names import Ref
 from model_servers.core.release import Release, ReleasedMember, Segment
 from model_servers.core.spec import Serving
@@ -243,6 +243,8 @@ class LocalModelStore:
                 shutil.copyfile(file, target)
             else:
                 _share(file, target)
+        # An archive cannot hold its own digest; a model that is asked can tell it.
+        shutil.copyfile(tree.with_suffix(".json"), partial / RELEASE_MEMBER)
         requirements = _manifest(tree)["model"].get("requirementsFile")
         if requirements is not None:
             self._add_packages(tree / requirements, partial)

@@ -18,6 +18,9 @@ MANIFEST = "MAR-INF/MANIFEST.json"
 GOLDEN_FOLDER = "MAR-INF/golden"
 """Golden cases travel in the archive, out of the way of the model's imports."""
 
+RELEASE_MEMBER = "MAR-INF/release.json"
+"""Where a host puts a release's document, for the shared handler to report."""
+
 SOURCE_ARCHIVE_ENDINGS = (".tar.gz", ".tgz", ".tar")
 """What the build can make; other archives must stand ready in the directory."""
 
