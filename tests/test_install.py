@@ -41,7 +41,7 @@ def installed(tmp_path_factory):
 
 
 def test_neither_torch_nor_boto3_nor_a_handler_module_comes_along(installed):
-    for module in ("torch", "ts", "boto3", "base_handler"):
+    for module in ("torch", "ts", "boto3", "base_handler", "model_servers_handler"):
         assert installed("python", "-c", f"import {module}").returncode == 1
 
 

@@ -11,6 +11,7 @@ import model_servers
 
 PACKAGE = Path(model_servers.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
+HANDLER = PACKAGE.parents[1] / "handler"
 
 MAY_IMPORT = {
     "": set(),
@@ -190,16 +191,16 @@ def test_there_are_no_relative_imports(path):
     assert levels <= {0}
 
 
-def test_the_shared_handler_needs_nothing_to_be_imported():
+@pytest.mark.parametrize("path", sorted(HANDLER.rglob("*.py")), ids=lambda p: p.stem)
+def test_the_shared_handler_needs_nothing_to_be_imported(path):
     """In a worker nothing of ours is installed, and not every package is there."""
-    handler = PACKAGE.parents[1] / "handler" / "base_handler.py"
     kinds = (ast.Import, ast.ImportFrom)
-    at_the_top = [node for node in tree(handler).body if isinstance(node, kinds)]
+    at_the_top = [node for node in tree(path).body if isinstance(node, kinds)]
 
     names = {name.split(".")[0] for node in at_the_top for name in imported_by(node)}
-    assert names <= sys.stdlib_module_names
+    assert names <= {*sys.stdlib_module_names, "model_servers_handler"}
     assert {"model_servers", "ts"}.isdisjoint(
-        {found.split(".")[0] for found in imported(handler)}
+        {found.split(".")[0] for found in imported(path)}
     )
 
 

@@ -22,7 +22,14 @@ from model_servers.adapters import bundled, mar
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.mar import MarWriter, source_archive
 from model_servers.core.contribution import Digests
-from model_servers.core.layout import ManifestFile, Member, ModelFile, SourceArchive
+from model_servers.core.layout import (
+    HANDLER_FILES,
+    ManifestFile,
+    Member,
+    ModelFile,
+    SourceArchive,
+    handler_digest,
+)
 from model_servers.core.release import SEGMENT_MAX_BYTES
 from model_servers.errors import OutsideError
 from model_servers.journeys.build import Build
@@ -398,13 +405,29 @@ def test_a_target_that_cannot_be_written_is_the_outsides_fault(tmp_path):
 
 def test_the_toolchain_names_the_handler_that_was_packed(everything):
     with zipfile.ZipFile(everything.path) as archive:
-        packed = archive.read("base_handler.py")
+        packed = {path: archive.read(path) for path in HANDLER_FILES}
         manifest = json.loads(archive.read("MAR-INF/MANIFEST.json"))
 
-    assert packed == bundled.handler().read_bytes()
-    digest = hashlib.sha256(packed).hexdigest()
+    assert packed == {
+        path: (bundled.handler() / path).read_bytes() for path in HANDLER_FILES
+    }
+    digest = handler_digest(
+        {path: hashlib.sha256(data).hexdigest() for path, data in packed.items()}
+    )
     assert MarWriter().toolchain()["handler_sha256"] == digest
     assert manifest["modelServers"]["handlerDigest"] == digest
+
+
+def test_every_file_of_the_handler_is_packed():
+    folder = bundled.handler()
+    there = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+    assert there == set(HANDLER_FILES)
+    assert len(HANDLER_FILES) == len(there)
 
 
 def test_the_manifest_is_given_the_handlers_digest(tmp_path):
@@ -481,7 +504,12 @@ def test_small_archives_are_plain_zips(everything):
 def archived_officially(directory, folder, *, parts, extra_files):
     """Archive a model with torch-model-archiver; its traps are stepped around."""
     (folder / "scratch").mkdir(parents=True)
-    shutil.copy(bundled.handler(), folder / "base_handler.py")
+    # It drops a directory's own name, so the handler's package stands in another.
+    shared = folder / "shared"
+    shutil.copytree(
+        bundled.handler(), shared, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (shared / "base_handler.py").rename(folder / "base_handler.py")
     flags = {
         "model-name": "tiny",
         "version": "1.0.0",
@@ -490,6 +518,7 @@ def archived_officially(directory, folder, *, parts, extra_files):
         "model-file": directory / parts["model_file"],
         "config-file": directory / parts["config_file"],
         "export-path": folder,
+        "extra-files": ",".join(map(str, [shared, *extra_files])),
     }
     for flag, part in (
         ("serialized-file", "checkpoint_file"),
@@ -497,8 +526,6 @@ def archived_officially(directory, folder, *, parts, extra_files):
     ):
         if part in parts:
             flags[flag] = directory / parts[part]
-    if extra_files:
-        flags["extra-files"] = ",".join(map(str, extra_files))
     arguments = [text for flag, at in flags.items() for text in (f"--{flag}", str(at))]
     subprocess.run(
         [sys.executable, "-m", "model_archiver.model_packaging", *arguments],

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 import zoo
 from model_servers.core.layout import (
+    HANDLER_FILES,
     HandlerFile,
     ManifestFile,
     Member,
@@ -13,6 +14,7 @@ from model_servers.core.layout import (
     SourceArchive,
     below,
     collisions,
+    handler_digest,
     inputs_digest,
     manifest,
     plan_members,
@@ -36,10 +38,13 @@ TINY = Ref.parse("tiny@1.0.0")
 ALWAYS = [
     Member("MAR-INF/MANIFEST.json", ManifestFile()),
     Member("MAR-INF/golden/case.yaml", ModelFile("golden/case.yaml")),
-    Member("base_handler.py", HandlerFile()),
+    Member("base_handler.py", HandlerFile("base_handler.py")),
     Member("handler_model.py", ModelFile("handler_model.py")),
 ]
-CONFIG = Member("model-config.yaml", ModelFile("model-config.yaml"))
+CONFIG = [
+    Member("model-config.yaml", ModelFile("model-config.yaml")),
+    *(Member(path, HandlerFile(path)) for path in sorted(HANDLER_FILES[1:])),
+]
 CHECKPOINT = Member("checkpoint.pt", ModelFile("checkpoint.pt"))
 
 
@@ -57,10 +62,10 @@ def members(files=FILES, *, archive=None, golden=None, **build):
     ("build", "archive", "expected"),
     [
         pytest.param(
-            {}, None, [CHECKPOINT, *ALWAYS, CONFIG], id="the checkpoint comes first"
+            {}, None, [CHECKPOINT, *ALWAYS, *CONFIG], id="the checkpoint comes first"
         ),
         pytest.param(
-            {"checkpoint_file": None}, None, [*ALWAYS, CONFIG], id="no checkpoint"
+            {"checkpoint_file": None}, None, [*ALWAYS, *CONFIG], id="no checkpoint"
         ),
         pytest.param(
             {"requirements_file": "requirements.txt"},
@@ -68,7 +73,7 @@ def members(files=FILES, *, archive=None, golden=None, **build):
             [
                 CHECKPOINT,
                 *ALWAYS,
-                CONFIG,
+                *CONFIG,
                 Member("requirements.txt", ModelFile("requirements.txt")),
             ],
             id="requirements",
@@ -81,7 +86,7 @@ def members(files=FILES, *, archive=None, golden=None, **build):
                 *ALWAYS,
                 Member("library/__init__.py", ModelFile("library/__init__.py")),
                 Member("library/deep/numbers.py", ModelFile("library/deep/numbers.py")),
-                CONFIG,
+                *CONFIG,
             ],
             id="extra files keep their directories",
         ),
@@ -91,7 +96,7 @@ def members(files=FILES, *, archive=None, golden=None, **build):
             [
                 CHECKPOINT,
                 *ALWAYS,
-                CONFIG,
+                *CONFIG,
                 Member(
                     "source.tar.gz",
                     SourceArchive(("library/__init__.py", "library/deep/numbers.py")),
@@ -109,7 +114,7 @@ def members(files=FILES, *, archive=None, golden=None, **build):
                 *ALWAYS[2:],
                 Member("library/__init__.py", ModelFile("library/__init__.py")),
                 Member("library/deep/numbers.py", ModelFile("library/deep/numbers.py")),
-                CONFIG,
+                *CONFIG,
             ],
             id="an archive that stands ready is packed as it is",
         ),
@@ -136,6 +141,7 @@ def test_files_named_in_directories_stand_at_the_top_of_the_archive():
         "base_handler.py",
         "config.yaml",
         "handler.py",
+        *sorted(HANDLER_FILES[1:]),
     ]
 
 
@@ -187,10 +193,32 @@ def test_below_a_path_is_the_file_itself_or_what_is_in_it(path, expected):
             [
                 (
                     "base_handler.py",
-                    [ModelFile("weights/base_handler.py"), HandlerFile()],
+                    [
+                        ModelFile("weights/base_handler.py"),
+                        HandlerFile("base_handler.py"),
+                    ],
                 )
             ],
             id="the shared handler's name",
+        ),
+        *(
+            pytest.param(
+                [own],
+                {"extra_files": [own.split("/")[0]]},
+                [
+                    (
+                        "model_servers_handler",
+                        [HandlerFile("model_servers_handler"), ModelFile(own)],
+                    )
+                ],
+                id=f"the shared handler's package: {title}",
+            )
+            for title, own in {
+                "another file": "model_servers_handler/own.py",
+                "one of its files": "model_servers_handler/errors.py",
+                "deep in it": "Model_Servers_Handler/deep/own.py",
+                "a file of its name": "model_servers_handler",
+            }.items()
         ),
         pytest.param(
             ["mar-inf/manifest.json"],
@@ -287,6 +315,18 @@ def test_the_inputs_digest_never_changes_between_versions_of_this_tool():
     assert digest(**PLAIN) == expected
 
 
+def test_the_handlers_digest_changes_with_every_path_and_byte():
+    digests = {"base_handler.py": "aa", "model_servers_handler/files.py": "bb"}
+    others = [
+        {**digests, "base_handler.py": "cc"},
+        {"base_handler.py": "aa", "model_servers_handler/other.py": "bb"},
+        {"base_handler.py": "aa"},
+    ]
+
+    assert handler_digest(dict(reversed(digests.items()))) == handler_digest(digests)
+    assert len({handler_digest(each) for each in [digests, *others]}) == 4
+
+
 def test_the_manifest_says_where_torchserve_starts_and_what_was_packed():
     facts = manifest(
         spec(requirements_file="deep/requirements.txt", config_file="a/config.yaml"),
@@ -328,13 +368,14 @@ def test_the_manifest_is_silent_about_what_a_model_has_not():
     [
         pytest.param(["model.py", "handler_model.py"], True, id="the model file"),
         pytest.param(["base_handler.py"], True, id="the shared handler"),
+        pytest.param(["model_servers_handler/own.py"], True, id="in its package"),
         pytest.param(["a", "a/b.py"], True, id="a file and a directory"),
         pytest.param(["a/b.py", "a/c.py"], False, id="one directory"),
     ],
 )
 def test_what_a_source_archive_unpacks_counts_as_claimed(paths, collides):
     members = [
-        Member("base_handler.py", HandlerFile()),
+        Member("base_handler.py", HandlerFile("base_handler.py")),
         Member("handler_model.py", ModelFile("handler_model.py")),
         Member("source.tar.gz", SourceArchive(tuple(paths))),
     ]

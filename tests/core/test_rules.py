@@ -398,6 +398,22 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
         ),
         pytest.param(
             {
+                "files": ["model_servers_handler/errors.py"],
+                "model": {"build": {"extra_files": ["model_servers_handler"]}},
+            },
+            [
+                finding(
+                    Code.COLLISION,
+                    "'model_servers_handler' would stand 2 times in the archive: from "
+                    "the shared handler and model_servers_handler/errors.py",
+                    where="build",
+                    fix="rename one of the files",
+                )
+            ],
+            id="the shared handler's package",
+        ),
+        pytest.param(
+            {
                 "files": ["a/x.tar", "library/a.py"],
                 "model": {
                     "build": {

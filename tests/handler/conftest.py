@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import base_handler
+from model_servers_handler.answering import Handler
 
 JSON = "application/json"
 
@@ -79,8 +80,8 @@ class Served:
         return self.ask(*((json.dumps(value).encode(), JSON) for value in values))
 
     @property
-    def handler(self) -> base_handler.Handler:
-        handler: base_handler.Handler = self.context.model_servers_handler  # type: ignore[attr-defined]
+    def handler(self) -> Handler:
+        handler: Handler = self.context.model_servers_handler  # type: ignore[attr-defined]
         return handler
 
 

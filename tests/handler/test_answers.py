@@ -12,8 +12,10 @@ import pytest
 import safetensors.torch
 import torch
 
-import base_handler
 from base_handler import handler_factory
+from model_servers_handler.answers import Answer, encode
+from model_servers_handler.json_text import json_codec, json_default
+from model_servers_handler.options import Options
 
 JSON = "application/json"
 
@@ -28,10 +30,10 @@ class Box:
 def _each_codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param == "stdlib":
         monkeypatch.setitem(sys.modules, "orjson", None)
-    base_handler.json_codec.cache_clear()
+    json_codec.cache_clear()
     yield
     monkeypatch.undo()
-    base_handler.json_codec.cache_clear()
+    json_codec.cache_clear()
 
 
 @pytest.mark.usefixtures("_each_codec")
@@ -77,9 +79,9 @@ def _each_codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_results_become_compact_json(value: Any, body: bytes) -> None:
-    answer = base_handler.encode(value, accept="")
+    answer = encode(value, accept="")
 
-    assert answer == base_handler.Answer(body, JSON)
+    assert answer == Answer(body, JSON)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_results_become_compact_json(value: Any, body: bytes) -> None:
 def test_text_and_bytes_are_sent_as_they_are(
     value: Any, body: bytes, content_type: str
 ) -> None:
-    assert base_handler.encode(value, "") == base_handler.Answer(body, content_type)
+    assert encode(value, "") == Answer(body, content_type)
 
 
 @pytest.mark.usefixtures("_each_codec")
@@ -125,7 +127,7 @@ def test_what_json_has_nothing_for_is_that_requests_500(
 
 def test_a_set_is_refused_with_what_to_return_instead() -> None:
     with pytest.raises(TypeError) as caught:
-        base_handler.json_default({1})
+        json_default({1})
 
     assert str(caught.value) == (
         "set cannot be encoded as JSON; return numbers, text, lists, dicts, tensors,"
@@ -210,7 +212,7 @@ def test_an_answer_too_large_for_torchserve_is_that_requests_500(models: Any) ->
 
 
 def test_the_limit_is_torchserves_own_unless_set() -> None:
-    assert base_handler.Options.parse({}).max_response_bytes == 6_553_500
+    assert Options.parse({}).max_response_bytes == 6_553_500
 
 
 @pytest.mark.parametrize("message", ["two\nlines", "\r\n\r\n", "né", "\ud800", ""])

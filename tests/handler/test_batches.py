@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-import base_handler
 from base_handler import RequestError, handler_factory
+from model_servers_handler.batches import split, takes_several
+from model_servers_handler.errors import trouble_of
+from model_servers_handler.formats import encode_npy
 
 JSON = "application/json"
 
@@ -274,14 +276,14 @@ def test_dicts_and_tuples_reach_the_model_as_it_takes_them(
 def test_a_model_takes_several_parts_if_its_forward_does(
     forward: Any, *, expected: bool
 ) -> None:
-    assert base_handler.takes_several(forward) is expected
+    assert takes_several(forward) is expected
 
 
 def test_a_tensor_payload_stays_one_and_takes_the_models_precision(models: Any) -> None:
     served = models.load(
         handler_factory(torch.nn.Linear, in_features=2, out_features=1)
     )
-    body = base_handler.encode_npy(np.array([1.0, 2.0]))  # float64
+    body = encode_npy(np.array([1.0, 2.0]))  # float64
 
     assert served.ask((body, "application/x-npy"))[0].status == 200
 
@@ -290,7 +292,7 @@ def test_whole_numbers_in_a_tensor_stay_whole(models: Any) -> None:
     served = models.load(
         handler_factory(torch.nn.Embedding, num_embeddings=4, embedding_dim=3)
     )
-    body = base_handler.encode_npy(np.array([0, 3]))
+    body = encode_npy(np.array([0, 3]))
 
     reply = served.ask((body, "application/x-npy"))[0]
 
@@ -381,7 +383,7 @@ def test_out_of_memory_for_a_single_sample_is_507(served: Any) -> None:
 def test_trouble_is_told_from_an_exceptions_name_and_text(
     error: BaseException, expected: str | None
 ) -> None:
-    assert base_handler.trouble_of(error) == expected
+    assert trouble_of(error) == expected
 
 
 Point = namedtuple("Point", "x y")
@@ -410,7 +412,7 @@ Point = namedtuple("Point", "x y")
     ],
 )
 def test_each_sample_gets_its_part_of_the_output(output: Any, expected: Any) -> None:
-    parts = base_handler.split(output, 2)
+    parts = split(output, 2)
 
     assert [_plain(part) for part in parts] == expected
 
@@ -431,7 +433,7 @@ def _plain(part: Any) -> Any:
 )
 def test_an_output_without_a_part_for_each_is_refused(output: Any, found: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared
-        base_handler.split(output, 2)
+        split(output, 2)
 
     assert str(caught.value) == (
         f"the model returned {found} for 2 sample(s); the first axis of its output is"

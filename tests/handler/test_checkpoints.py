@@ -10,8 +10,8 @@ import pytest
 import safetensors.torch
 import torch
 
-import base_handler
 from base_handler import handler_factory
+from model_servers_handler.formats import safetensors_views
 
 
 class Net(torch.nn.Module):
@@ -347,7 +347,7 @@ def test_unaligned_safetensors_are_read_too() -> None:
     assert len(text) % 4
     body = len(text).to_bytes(8, "little") + text + b"\0\0\x80\x3f"
 
-    tensor = base_handler.safetensors_views(bytearray(body))["x"]
+    tensor = safetensors_views(bytearray(body))["x"]
 
     assert tensor.tolist() == [1.0]
     assert tensor.data_ptr() % 4 == 0

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-import base_handler
-from base_handler import Device, Options, handler_factory
+from base_handler import handler_factory
+from model_servers_handler.answering import end_process_soon
+from model_servers_handler.batches import stack_pinned
+from model_servers_handler.devices import Device, memory_fraction, take_device
+from model_servers_handler.options import Options
 
 
 class Cuda:
@@ -55,7 +58,7 @@ def options(**config: Any) -> Options:
 
 
 def test_a_worker_without_a_gpu_runs_on_the_cpu() -> None:
-    assert base_handler.take_device(None, options()) == Device()
+    assert take_device(None, options()) == Device()
 
 
 @pytest.mark.parametrize("spelling", ["gpu", "GPU"])
@@ -76,7 +79,7 @@ def test_a_torch_that_cannot_use_the_gpu_is_refused_if_one_is_asked_for(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     with pytest.raises(RuntimeError) as caught:
-        base_handler.take_device(1, options(deviceType="gpu"))
+        take_device(1, options(deviceType="gpu"))
 
     assert str(caught.value) == (
         f"TorchServe gave this worker GPU 1, and torch {torch.__version__} can use"
@@ -90,14 +93,14 @@ def test_a_torch_that_cannot_use_the_gpu_says_so_if_none_is_asked_for(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
     with caplog.at_level(logging.WARNING):
-        device = base_handler.take_device(1, options())
+        device = take_device(1, options())
 
     assert device == Device()
     assert "can use none; the model runs on the CPU" in caplog.text
 
 
 def test_the_gpu_is_chosen_before_its_memory_is_bounded(cuda: Cuda) -> None:
-    device = base_handler.take_device(3, options(system={"maxGPUMemory": 4096}))
+    device = take_device(3, options(system={"maxGPUMemory": 4096}))
 
     assert device == Device(3, 4096)
     assert device.name == "cuda:3"
@@ -108,7 +111,7 @@ def test_the_gpu_is_chosen_before_its_memory_is_bounded(cuda: Cuda) -> None:
 
 
 def test_a_gpu_without_a_bound_is_not_bounded(cuda: Cuda) -> None:
-    base_handler.take_device(0, options(deviceType="gpu"))
+    take_device(0, options(deviceType="gpu"))
 
     assert cuda.calls == [("set_device", 0)]
 
@@ -123,7 +126,7 @@ def test_a_gpu_without_a_bound_is_not_bounded(cuda: Cuda) -> None:
     ],
 )
 def test_the_bound_is_a_share_of_the_device(limit_mib: float, fraction: float) -> None:
-    found = base_handler.memory_fraction(limit_mib, 16 * 2**30)
+    found = memory_fraction(limit_mib, 16 * 2**30)
 
     assert isinstance(found, float)
     assert found == fraction
@@ -170,7 +173,9 @@ def breaking(models: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     served = models.load(handler_factory(lambda: model, preprocess))
     served.handler.device = Breaking()
     ends: list[str] = []
-    monkeypatch.setattr(base_handler, "end_process_soon", lambda: ends.append("end"))
+    monkeypatch.setattr(
+        "model_servers_handler.answering.end_process_soon", lambda: ends.append("end")
+    )
     served.ends = ends
     return served
 
@@ -218,7 +223,7 @@ def test_the_process_ends_after_its_answer(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(threading, "Timer", Timer)
 
-    base_handler.end_process_soon()
+    end_process_soon()
 
     assert started == [(0.5, os._exit, (1,))]
 
@@ -236,9 +241,9 @@ def test_batches_are_stacked_in_one_buffer_that_grows() -> None:
     buffers: dict[Any, Any] = {}
     samples = [torch.tensor([float(number)]) for number in range(4)]
 
-    three = base_handler.stack_pinned(samples[:3], buffers)
-    two = base_handler.stack_pinned(samples[2:], buffers)
-    four = base_handler.stack_pinned(samples, buffers)
+    three = stack_pinned(samples[:3], buffers)
+    two = stack_pinned(samples[2:], buffers)
+    four = stack_pinned(samples, buffers)
 
     assert two.data_ptr() == three.data_ptr()
     assert two.tolist() == [[2], [3]]
@@ -250,7 +255,7 @@ def test_batches_are_stacked_in_one_buffer_that_grows() -> None:
 def test_buffers_of_many_shapes_do_not_pile_up() -> None:
     buffers: dict[Any, Any] = {}
     for size in range(1, 30):
-        base_handler.stack_pinned([torch.zeros(size)], buffers)
+        stack_pinned([torch.zeros(size)], buffers)
 
     assert len(buffers) <= 8
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-import base_handler
 from base_handler import handler_factory
+from model_servers_handler.files import STATE_DIRECTORY, unpack_extra_files
 
 SOURCE = """
 from base_handler import handler_factory
@@ -72,7 +72,7 @@ def test_a_tar_that_holds_a_zip_is_a_tar(models: Any, tmp_path: Path) -> None:
     with tarfile.open(models.directory / "extra.tar", "w") as archive:
         archive.add(tmp_path / "in.zip", "in.zip")
 
-    base_handler.unpack_extra_files(models.directory, ["extra.tar"])
+    unpack_extra_files(models.directory, ["extra.tar"])
 
     assert (models.directory / "in.zip").exists()
 
@@ -115,7 +115,7 @@ def test_an_interrupted_unpacking_is_done_again(
 ) -> None:
     make_tar(models.directory / "extra.tar", FILES)
     with monkeypatch.context() as patch:
-        patch.setattr(base_handler, "move_into", lambda *_: 1 / 0)
+        patch.setattr("model_servers_handler.files.move_into", lambda *_: 1 / 0)
         assert "ZeroDivisionError" in models.refusal(
             SOURCE, config={"system": {"extraFiles": "extra.tar"}}
         )
@@ -131,7 +131,7 @@ def test_scripts_stay_executable_and_nothing_gets_other_rights(models: Any) -> N
             member.type = tarfile.DIRTYPE if name == "package" else tarfile.REGTYPE
             archive.addfile(member)
 
-    base_handler.unpack_extra_files(models.directory, ["extra.tar"])
+    unpack_extra_files(models.directory, ["extra.tar"])
 
     modes = {
         name: stat.S_IMODE((models.directory / name).stat().st_mode)
@@ -151,6 +151,7 @@ def test_scripts_stay_executable_and_nothing_gets_other_rights(models: Any) -> N
         ("a\\..\\out.txt", "is outside of the model's directory"),
         ("MAR-INF/MANIFEST.json", "has a name that is not the author's to use"),
         ("./base_handler.py", "has a name that is not the author's to use"),
+        ("model_servers_handler/a.py", "has a name that is not the author's to use"),
         (".model-servers/lock", "has a name that is not the author's to use"),
     ],
 )
@@ -217,7 +218,7 @@ def test_a_model_directory_that_is_a_link_is_unpacked_in(
     make_tar(models.directory / "extra.tar", FILES)
     (tmp_path / "link").symlink_to(models.directory)
 
-    base_handler.unpack_extra_files(tmp_path / "link", ["extra.tar"])
+    unpack_extra_files(tmp_path / "link", ["extra.tar"])
 
     assert (models.directory / "package" / "inner.py").exists()
 
@@ -254,7 +255,7 @@ def test_an_archive_that_cannot_be_unpacked_is_named(
 
 
 def test_a_read_only_directory_cannot_be_unpacked_in(models: Any) -> None:
-    models.write({base_handler.STATE_DIRECTORY: "a file, so no directory can be made"})
+    models.write({STATE_DIRECTORY: "a file, so no directory can be made"})
     make_tar(models.directory / "extra.tar", FILES)
 
     reason = models.refusal(SOURCE, config={"system": {"extraFiles": "extra.tar"}})

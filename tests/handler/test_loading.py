@@ -1,7 +1,6 @@
 """From TorchServe's first call to a worker that is ready, or a reason in one line."""
 
 import fcntl
-import hashlib
 import json
 import logging
 import os
@@ -16,6 +15,10 @@ import pytest
 
 import base_handler
 from base_handler import handler_factory
+from model_servers.adapters.mar import MarWriter
+from model_servers_handler.files import STATE_DIRECTORY, locked
+from model_servers_handler.loading import LOAD_ERROR
+from model_servers_handler.options import Options
 
 HANDLER = Path(base_handler.__file__)
 
@@ -59,7 +62,7 @@ def test_importing_the_handler_imports_the_standard_library_only() -> None:
         check=True,
     )
 
-    assert run.stdout.split() == ["base_handler"]
+    assert run.stdout.split() == ["base_handler", "model_servers_handler"]
 
 
 def test_the_worker_leaves_json_to_the_handler(
@@ -161,7 +164,7 @@ def test_a_reason_that_is_no_unicode_is_still_a_runtime_error(models: Any) -> No
 
 def test_the_reason_is_left_beside_the_model_until_it_loads(models: Any) -> None:
     broken = handler_factory(lambda: 1 / 0)
-    left = models.directory / base_handler.LOAD_ERROR
+    left = models.directory / LOAD_ERROR
 
     reason = models.refusal(broken)
     assert left.read_text() == reason
@@ -260,7 +263,7 @@ def test_options_that_cannot_be_are_refused(
 @pytest.mark.parametrize("config", [None, {}, {"handler": None, "system": {}}])
 def test_no_options_are_all_defaults(models: Any, config: Any) -> None:
     assert models.load(handler_factory(echo), config=config).handler.options == (
-        base_handler.Options()
+        Options()
     )
 
 
@@ -371,7 +374,7 @@ def test_describe_tells_what_is_running(models: Any) -> None:
         "version": "1.2",
         "inputsDigest": "abc",
         "handlerDigest": "def",
-        "runningHandlerDigest": hashlib.sha256(HANDLER.read_bytes()).hexdigest(),
+        "runningHandlerDigest": MarWriter().toolchain()["handler_sha256"],
         "device": "cpu",
         "safeBatch": None,
     }
@@ -503,11 +506,11 @@ def test_a_lock_is_held_by_one_worker_at_a_time(tmp_path: Path) -> None:
     order: list[str] = []
 
     def wait_for_it() -> None:
-        with base_handler.locked(path):
+        with locked(path):
             order.append("second")
 
     other = threading.Thread(target=wait_for_it)
-    with base_handler.locked(path), path.open() as file:
+    with locked(path), path.open() as file:
         with pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         other.start()
@@ -521,7 +524,7 @@ def test_a_lock_is_held_by_one_worker_at_a_time(tmp_path: Path) -> None:
 def test_a_read_only_model_directory_has_its_markers_elsewhere(
     models: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    models.write({base_handler.STATE_DIRECTORY: "a file, so no directory can be made"})
+    models.write({STATE_DIRECTORY: "a file, so no directory can be made"})
     runs: list[int] = []
     functions = handler_factory(echo, install_packages=lambda: runs.append(1))
 
@@ -537,7 +540,7 @@ def test_a_read_only_model_directory_has_its_markers_elsewhere(
 def test_a_markers_directory_of_another_user_is_not_trusted(
     models: Any, tmp_path: Path
 ) -> None:
-    models.write({base_handler.STATE_DIRECTORY: "a file, so no directory can be made"})
+    models.write({STATE_DIRECTORY: "a file, so no directory can be made"})
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / f"model-servers-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
 

@@ -11,8 +11,12 @@ import safetensors.numpy
 import torch
 from PIL import Image
 
-import base_handler
 from base_handler import RequestError
+from model_servers_handler.errors import CLIENT_ERRORS
+from model_servers_handler.formats import NPY
+from model_servers_handler.json_text import json_codec
+from model_servers_handler.requests import decode
+from model_servers_handler.tensors import to_tensors
 
 
 def typed(content_type: str) -> dict[str, Any]:
@@ -21,7 +25,7 @@ def typed(content_type: str) -> dict[str, Any]:
 
 def decoded(body: bytes, content_type: str, raw_types: tuple[str, ...] = ()) -> Any:
     fields = {"body": bytearray(body)}
-    return base_handler.decode(fields, typed(content_type), raw_types)
+    return decode(fields, typed(content_type), raw_types)
 
 
 def npy(values: Any) -> bytes:
@@ -69,7 +73,7 @@ def test_an_image_becomes_a_pil_image(content_type: str) -> None:
     assert image.getpixel((0, 0)) == (0, 0, 0)
 
 
-@pytest.mark.parametrize("content_type", [*base_handler.NPY, ""])
+@pytest.mark.parametrize("content_type", [*NPY, ""])
 def test_an_npy_file_becomes_an_array(content_type: str) -> None:
     array = decoded(npy(np.arange(6, dtype=np.int16).reshape(2, 3)), content_type)
 
@@ -150,7 +154,7 @@ def test_content_that_is_not_what_its_type_says_is_the_clients_fault(
     if not with_orjson:
         without_orjson()
 
-    with pytest.raises(base_handler.CLIENT_ERRORS):
+    with pytest.raises(CLIENT_ERRORS):
         decoded(body, content_type)
 
 
@@ -158,11 +162,11 @@ def test_content_that_is_not_what_its_type_says_is_the_clients_fault(
 def without_orjson(monkeypatch: pytest.MonkeyPatch) -> Any:
     def hide() -> None:
         monkeypatch.setitem(sys.modules, "orjson", None)
-        base_handler.json_codec.cache_clear()
+        json_codec.cache_clear()
 
     yield hide
     monkeypatch.undo()
-    base_handler.json_codec.cache_clear()
+    json_codec.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +213,7 @@ def test_a_form_becomes_a_dict_of_its_fields() -> None:
         "blob": {"content-type": ""},
     }
 
-    values = base_handler.decode(fields, headers, ())
+    values = decode(fields, headers, ())
 
     assert values.pop("image").size == (3, 2)
     assert values == {"options": {"top": 3}, "note": "hello", "blob": b"\xff\xfe"}
@@ -217,7 +221,7 @@ def test_a_form_becomes_a_dict_of_its_fields() -> None:
 
 def test_an_empty_form_is_refused_with_a_hint() -> None:
     with pytest.raises(RequestError) as caught:
-        base_handler.decode({}, {}, ())
+        decode({}, {}, ())
 
     assert caught.value.status == 400
     assert str(caught.value) == (
@@ -229,7 +233,7 @@ def test_an_empty_form_is_refused_with_a_hint() -> None:
 def test_a_lone_body_is_its_value(name: str) -> None:
     headers = {name: {"content-type": "text/plain"}}
 
-    assert base_handler.decode({name: bytearray(b"hi")}, headers, ()) == "hi"
+    assert decode({name: bytearray(b"hi")}, headers, ()) == "hi"
 
 
 @pytest.mark.parametrize(
@@ -240,13 +244,13 @@ def test_a_lone_body_is_its_value(name: str) -> None:
     ],
 )
 def test_what_is_decoded_already_stays(fields: Any) -> None:
-    assert base_handler.decode(fields, {}, ()) == [1, 2]
+    assert decode(fields, {}, ()) == [1, 2]
 
 
 def test_a_header_named_body_cannot_pass_for_its_type() -> None:
     headers = {"body": "application/x-pickle"}
 
-    assert base_handler.decode({"body": bytearray(b"[1]")}, headers, ()) == [1]
+    assert decode({"body": bytearray(b"[1]")}, headers, ()) == [1]
 
 
 @pytest.mark.parametrize(
@@ -275,7 +279,7 @@ def test_a_header_named_body_cannot_pass_for_its_type() -> None:
 def test_numbers_become_tensors_of_the_models_dtype(
     sample: Any, expected: torch.Tensor
 ) -> None:
-    tensor = base_handler.to_tensors(sample, torch.float32)
+    tensor = to_tensors(sample, torch.float32)
 
     assert tensor.dtype == expected.dtype
     assert torch.equal(tensor, expected)
@@ -283,14 +287,14 @@ def test_numbers_become_tensors_of_the_models_dtype(
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_numbers_take_any_floating_dtype(dtype: torch.dtype) -> None:
-    assert base_handler.to_tensors([1, 2], dtype).dtype == dtype
-    assert base_handler.to_tensors([[1, 2]], dtype).dtype == dtype
+    assert to_tensors([1, 2], dtype).dtype == dtype
+    assert to_tensors([[1, 2]], dtype).dtype == dtype
 
 
 def test_structures_keep_their_shape_and_text_stays_text() -> None:
     sample = {"a": [1, 2], "b": ("x", [torch.tensor(1)])}
 
-    result = base_handler.to_tensors(sample, torch.float32)
+    result = to_tensors(sample, torch.float32)
 
     assert result["a"].tolist() == [1, 2]
     assert result["b"] == ("x", (torch.tensor(1),))
@@ -309,5 +313,5 @@ def test_structures_keep_their_shape_and_text_stays_text() -> None:
     ],
 )
 def test_a_list_of_something_else_is_refused(sample: list[Any]) -> None:
-    with pytest.raises(base_handler.CLIENT_ERRORS):
-        base_handler.to_tensors(sample, torch.float32)
+    with pytest.raises(CLIENT_ERRORS):
+        to_tensors(sample, torch.float32)

@@ -63,7 +63,7 @@ class ArchiveWriter(Protocol):
             members: in the order of the archive.
             locate: finds a file of the model's directory.
             digests: gives the digests of one.
-            manifest: makes the manifest, given the shared handler's sha256.
+            manifest: makes the manifest, given the shared handler's digest.
         """
 
 

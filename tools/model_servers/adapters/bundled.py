@@ -15,11 +15,9 @@ def schemas() -> Path:
 
 
 def handler() -> Path:
-    """Give the shared handler that came with this version.
+    """Give the directory of the shared handler that came with this version.
 
-    It is data, never an installed module: TorchServe puts a model's directory
-    before site-packages, so a copy there would hide an archive without its own.
+    It is data, never installed modules: TorchServe puts a model's directory before
+    site-packages, so a copy there would hide an archive without its own.
     """
-    if _WHEEL.is_dir():
-        return _WHEEL / "base_handler.py"
-    return _CHECKOUT / "handler" / "base_handler.py"
+    return _WHEEL / "handler" if _WHEEL.is_dir() else _CHECKOUT / "handler"

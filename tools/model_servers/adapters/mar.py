@@ -27,11 +27,13 @@ from model_servers import __version__
 from model_servers.adapters import bundled
 from model_servers.core.contribution import Digests
 from model_servers.core.layout import (
+    HANDLER_FILES,
     HandlerFile,
     ManifestFile,
     Member,
     ModelFile,
     SourceArchive,
+    handler_digest,
 )
 from model_servers.core.release import Archive, ReleasedMember, Segment, cut
 from model_servers.errors import OutsideError
@@ -55,12 +57,13 @@ class MarWriter:
     """Writes archives with the shared handler that came with this version."""
 
     def __init__(self) -> None:
-        self._handler = bundled.handler().read_bytes()
+        folder = bundled.handler()
+        self._handler = {path: (folder / path).read_bytes() for path in HANDLER_FILES}
 
     def toolchain(self) -> Mapping[str, str]:
         """Name what decides about the bytes beside the inputs."""
         return {
-            "handler_sha256": hashlib.sha256(self._handler).hexdigest(),
+            "handler_sha256": self._handler_digest(),
             "model_servers": __version__,
         }
 
@@ -78,8 +81,8 @@ class MarWriter:
         Raises:
             OutsideError: the disk is full, or an input changed while it was read.
         """
-        handler_digest = hashlib.sha256(self._handler).hexdigest()
-        text = json.dumps(manifest(handler_digest), indent=2, sort_keys=True)
+        facts = manifest(self._handler_digest())
+        text = json.dumps(facts, indent=2, sort_keys=True)
 
         def given(member: Member) -> _Input:
             match member.source:
@@ -92,13 +95,21 @@ class MarWriter:
                     files = {one.path: one.read() for one in inputs}
                     data = source_archive(member.path, files)
                     return _Input.of_bytes(member.path, data)
-                case HandlerFile():
-                    return _Input.of_bytes(member.path, self._handler)
+                case HandlerFile(path):
+                    return _Input.of_bytes(member.path, self._handler[path])
                 case ManifestFile():
                     return _Input.of_bytes(member.path, f"{text}\n".encode())
 
         with _replacing(target) as stream:
             return _write_zip(stream, [given(member) for member in members])
+
+    def _handler_digest(self) -> str:
+        return handler_digest(
+            {
+                path: hashlib.sha256(data).hexdigest()
+                for path, data in self._handler.items()
+            }
+        )
 
 
 def source_archive(name: str, files: Mapping[str, bytes]) -> bytes:

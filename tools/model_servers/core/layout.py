@@ -11,8 +11,33 @@ from model_servers.core.canonical import sha256_of
 from model_servers.core.names import Ref
 from model_servers.core.spec import ModelSpec, Serving
 
-HANDLER_FILE = "base_handler.py"
-"""The shared handler's place in every archive."""
+HANDLER_PACKAGE = "model_servers_handler"
+"""The shared handler's directory in every archive; nothing else stands in it."""
+
+HANDLER_FILES = (
+    "base_handler.py",
+    *(
+        f"{HANDLER_PACKAGE}/{name}.py"
+        for name in (
+            "__init__",
+            "answering",
+            "answers",
+            "batches",
+            "checkpoints",
+            "devices",
+            "errors",
+            "files",
+            "formats",
+            "functions",
+            "json_text",
+            "loading",
+            "options",
+            "requests",
+            "tensors",
+        )
+    ),
+)
+"""The shared handler's files, by their places in every archive."""
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 GOLDEN_FOLDER = "MAR-INF/golden"
@@ -44,7 +69,9 @@ class SourceArchive:
 
 @dataclass(frozen=True)
 class HandlerFile:
-    """A member's content: the shared handler."""
+    """A member's content: one file of the shared handler."""
+
+    path: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +112,8 @@ def plan_members(
         for path in (build.model_file, build.config_file, build.requirements_file)
         if path is not None
     ]
-    members += [Member(HANDLER_FILE, HandlerFile()), Member(MANIFEST, ManifestFile())]
+    members += [Member(path, HandlerFile(path)) for path in HANDLER_FILES]
+    members.append(Member(MANIFEST, ManifestFile()))
     members += _extra_members(build.extra_files, serving.extra_files, files)
     members += [
         Member(
@@ -127,9 +155,11 @@ def collisions(members: Iterable[Member]) -> Iterator[tuple[str, list[Source]]]:
     """Yield each path of the unpacked archive that several files claim.
 
     Whatever their case, and a file also where another needs a directory. The files
-    of a source archive count: the handler unpacks them beside the others.
+    of a source archive count: the handler unpacks them beside the others. The
+    handler's package is one place, in which nothing else can stand.
     """
-    claims: dict[str, list[Member]] = {}
+    package = Member(HANDLER_PACKAGE, HandlerFile(HANDLER_PACKAGE))
+    claims: dict[str, list[Member]] = {package.path: [package]}
     for member in members:
         for path in _unpacked(member):
             claims.setdefault(path.lower(), []).append(Member(path, member.source))
@@ -149,6 +179,8 @@ def _unpacked(member: Member) -> list[str]:
     """List the files that a member becomes where the model runs."""
     if isinstance(member.source, SourceArchive):
         return [member.path, *member.source.paths]
+    if isinstance(member.source, HandlerFile) and "/" in member.path:
+        return []  # in the package, which is claimed as a whole
     return [member.path]
 
 
@@ -172,6 +204,14 @@ def inputs_digest(
         if isinstance(member.source, ModelFile | SourceArchive)
     }
     return sha256_of({"name": ref.name, "version": str(ref.version), "members": inputs})
+
+
+def handler_digest(digests: Mapping[str, str]) -> str:
+    """Digest the shared handler, given the sha256 of each of its files.
+
+    In a worker the handler computes the same of itself (``files.py`` there).
+    """
+    return sha256_of(dict(digests))
 
 
 def used_files(members: Iterable[Member]) -> list[str]:
@@ -204,7 +244,7 @@ def manifest(
     model = {
         "modelName": spec.name,
         "modelVersion": str(spec.version),
-        "handler": f"{HANDLER_FILE.removesuffix('.py')}:handle",
+        "handler": "base_handler:handle",
         "modelFile": posixpath.basename(build.model_file),
         "serializedFile": build.checkpoint_file
         and posixpath.basename(build.checkpoint_file),
