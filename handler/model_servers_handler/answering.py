@@ -171,7 +171,7 @@ class Handler:
     ) -> Any:
         try:
             return step(*args)
-        except Exception as error:  # noqa: BLE001 - an author's code may raise anything
+        except BaseException as error:  # noqa: BLE001 - an author may call sys.exit
             trouble = trouble_of(error)
             failure = failure_of(error, in_request=in_request)
         self.lost = self.lost or self.device.is_lost_after(trouble)
@@ -212,7 +212,7 @@ class Handler:
             return [out for i in starts for out in self._run(samples[i : i + size])]
         try:
             return self._forward(samples)
-        except Exception as error:  # noqa: BLE001 - an author's model may raise anything
+        except BaseException as error:  # noqa: BLE001 - an author may call sys.exit
             trouble = trouble_of(error)
             alone = len(samples) == 1
             failure = failure_of(error, in_request=False, traceback=alone)

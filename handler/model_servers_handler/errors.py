@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
+from traceback import format_tb
 from typing import Any
 
 CLIENT_ERRORS = (ValueError, TypeError, LookupError, OverflowError)
@@ -34,13 +35,21 @@ def blamed(what: str) -> Iterator[None]:
         yield
     except (LoadError, MemoryError):
         raise
-    except Exception as error:
+    except BaseException as error:  # sys.exit() in an author's function, too
         raise LoadError(f"{what}: {one_line(error)}") from error
 
 
 def one_line(error: BaseException) -> str:
     """Give an exception's class and message without line breaks."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return " ".join(f"{type(error).__name__}: {text_of(error)}".split())
+
+
+def text_of(error: BaseException) -> str:
+    """Give an exception's message; nothing if it fails to tell it."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an author's class may raise anything
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +80,9 @@ def failure_of(
             client's fault. Their texts, which often quote it, are not logged.
         traceback: False if smaller batches will be tried and raise it again.
     """
-    kind, message = type(error).__name__, str(error)[:2000]
+    kind, message = type(error).__name__, text_of(error)[:2000]
     if isinstance(error, RequestError):
-        status = error.status if error.status in ERROR_STATUSES else 500
+        status = error.status if is_error_status(error.status) else 500
     elif trouble_of(error) == "memory":
         status = 507
     elif in_request and isinstance(error, CLIENT_ERRORS):
@@ -83,8 +92,21 @@ def failure_of(
     if status < 500:
         logger.info("request refused: %d %s", status, kind)
     elif traceback:
-        logger.error("request failed: %d %s", status, kind, exc_info=error)
+        # Without the message: it may quote a request, and TorchServe reads lines of
+        # this output as metrics and as the worker's pid.
+        frames = "".join(format_tb(error.__traceback__))
+        logger.error(
+            "request failed: %d %s\nTraceback (most recent call last):\n%s",
+            status,
+            kind,
+            frames,
+        )
     return Failure(status, kind, message or kind)
+
+
+def is_error_status(status: object) -> bool:
+    """Whether it is an HTTP status that means an error."""
+    return isinstance(status, int) and status in ERROR_STATUSES
 
 
 def trouble_of(error: BaseException) -> str | None:
@@ -93,7 +115,7 @@ def trouble_of(error: BaseException) -> str | None:
     By names and texts, because older versions of torch lack the classes, and
     libraries below it raise plain RuntimeErrors.
     """
-    text = str(error)
+    text = text_of(error)
     starved = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "memory"

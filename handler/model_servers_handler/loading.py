@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,9 @@ from model_servers_handler.options import Options
 from model_servers_handler.tensors import is_module
 
 logger = logging.getLogger("model_servers.handler")
+
+RELEASE = "MAR-INF/release.json"
+"""In the model's directory, where `ms sync` has put one."""
 
 LOAD_ERROR = "load-error.txt"
 """In the model's directory: why it could not be loaded, until it could."""
@@ -94,7 +96,7 @@ def load(context: Any, functions: ModelFunctions | None = None) -> Handler:
     model = make_model(archive, functions, options, device)
     handler = Handler(functions, options, device, model)
     handler.warm_up(int(context.system_properties.get("batch_size") or 1))
-    handler.facts = facts_of(archive.manifest, time.perf_counter() - started)
+    handler.facts = facts_of(archive, time.perf_counter() - started)
     logger.info("model ready: %s", json.dumps(handler.describe(), default=str))
     return handler
 
@@ -150,13 +152,26 @@ def place(model: Any, options: Options, device: Device) -> Any:
         return model.eval().to(device.name, **layout)
 
 
-def facts_of(manifest: Mapping[str, Any], load_s: float) -> dict[str, Any]:
+def facts_of(archive: Archive, load_s: float) -> dict[str, Any]:
     """Collect what does not change about a loaded model, for `describe`."""
-    model = manifest.get("model", {})
+    model = archive.manifest.get("model", {})
     return {
         "name": model.get("modelName"),
         "version": model.get("modelVersion"),
-        **manifest.get("modelServers", {}),
+        **archive.manifest.get("modelServers", {}),
+        **release_facts(archive.directory / RELEASE),
         "runningHandlerDigest": handler_digest(),
         "loadSeconds": round(load_s, 3),
     }
+
+
+def release_facts(document: Path) -> dict[str, Any]:
+    """Tell the release that a host installed; an archive cannot hold these facts."""
+    try:
+        release = json.loads(document.read_text("utf-8"))
+        return {
+            "archiveDigest": release["archive"]["sha256"],
+            "gitCommit": release["git_commit"],
+        }
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}  # a plain archive, or nothing of ours

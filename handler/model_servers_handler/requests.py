@@ -95,7 +95,7 @@ def decode_untyped(value: bytes | bytearray) -> Any:
     if value[:1] in (b"{", b"["):
         with contextlib.suppress(ValueError):
             return decode_json(value)
-    return value
+    return bytes(value)
 
 
 def decode_json(value: bytes | bytearray) -> Any:
@@ -120,9 +120,9 @@ def decode_image(value: bytes | bytearray) -> Any:
     return image
 
 
-def unchanged(value: Any) -> Any:
-    """Leave what stays bytes as it is."""
-    return value
+def unchanged(value: bytes | bytearray) -> bytes:
+    """Leave what stays bytes as it is; TorchServe reads it into a bytearray."""
+    return bytes(value)
 
 
 DECODERS: Sequence[tuple[Sequence[str], Callable[[Any], Any]]] = (

@@ -160,6 +160,50 @@ def test_an_exception_in_postprocess_is_that_requests_500(
     assert replies[1].json["message"] == str(error)
     assert "\n" not in replies[1].phrase
     assert "Traceback (most recent call last)" in caplog.text
+    assert "in postprocess" in caplog.text
+    assert "odd" not in caplog.text.replace("raise error", "")
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        pytest.param(MuteError(), "MuteError", id="without a text"),
+        pytest.param(SystemExit(1), "SystemExit", id="sys.exit"),
+        pytest.param(
+            RequestError("odd", status=[422]),  # type: ignore[arg-type]
+            "RequestError",
+            id="a status that is a list",
+        ),
+    ],
+)
+@pytest.mark.parametrize("where", ["preprocess", "model"])
+def test_an_odd_exception_is_one_requests_500(
+    models: Any, error: BaseException, kind: str, where: str
+) -> None:
+    def preprocess(value: Any) -> torch.Tensor:
+        if where == "preprocess" and value[0] == 3:
+            raise error
+        return torch.tensor(value, dtype=torch.float32)
+
+    def init_function() -> Any:
+        def model(batch: torch.Tensor) -> torch.Tensor:
+            if where == "model" and (batch == 3).any():
+                raise error
+            return batch
+
+        return model
+
+    served = models.load(handler_factory(init_function, preprocess))
+
+    replies = served.ask_json([1], [3], [5])
+
+    assert [reply.status for reply in replies] == [200, 500, 200]
+    assert replies[1].json["type"] == kind
 
 
 def test_logs_hold_no_request(models: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -547,3 +547,15 @@ def test_a_markers_directory_of_another_user_is_not_trusted(
     reason = models.refusal(handler_factory(echo, install_packages=echo))
 
     assert reason.endswith("belongs to another user; remove it")
+
+
+def test_describe_tells_the_release_that_a_host_installed(models: Any) -> None:
+    release = {"archive": {"sha256": "abc"}, "git_commit": "def", "schema": 1}
+    models.write({"MAR-INF/release.json": json.dumps(release)})
+    served = models.load(handler_factory(echo))
+    served.context.headers = [{"describe": "True"}]
+
+    (body,) = served.entry([{}], served.context)
+
+    facts = json.loads(body)
+    assert (facts["archiveDigest"], facts["gitCommit"]) == ("abc", "def")

@@ -40,6 +40,7 @@ WITHOUT_EFFECTS = {
     "fnmatch",
     "functools",
     "http",
+    "traceback",
     "inspect",
     "io",
     "itertools",

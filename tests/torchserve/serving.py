@@ -25,7 +25,7 @@ JSON = "application/json"
 LIMIT_S = 120.0
 """For anything that a worker does; a shared machine may be slow, none is so slow."""
 
-_REFUSAL = "base_handler.LoadError: "
+_REFUSAL = "model_servers_handler.errors.LoadError: "
 """What stands in the log before the reason why a model cannot be loaded."""
 
 _LOGGED_S = 20.0

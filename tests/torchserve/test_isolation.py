@@ -124,16 +124,6 @@ def sample(first: float) -> Question:
     return Question.json([first, 2, 3, 4])
 
 
-KNOWN = {
-    where: pytest.mark.xfail(strict=True, reason=reason)
-    for where, reason in (
-        ("failure_of", "failure_of raises itself, which fails the batch with 503"),
-        ("BaseException", "not an Exception: it ends the worker and all eight"),
-        ("logged", "tracebacks in the log end with the error's text"),
-    )
-}
-"""What the handler does not do yet."""
-
 BAD = [
     pytest.param(Question(b"[1, 2, 3,"), 400, "end of data", id="broken JSON"),
     pytest.param(Question(b"nonsense"), 400, "", id="no JSON"),
@@ -186,16 +176,10 @@ BAD = [
     pytest.param(sample(109), 500, "surrogate", id="text that is no UTF-8"),
     pytest.param(sample(110), 500, "", id="an answer inside itself"),
     pytest.param(Question.json("a word"), 500, "quotes a word", id="quoting"),
-    pytest.param(
-        sample(90), 500, "", id="an error without a text", marks=KNOWN["failure_of"]
-    ),
-    pytest.param(
-        sample(91), 500, "", id="a status that is a list", marks=KNOWN["failure_of"]
-    ),
-    pytest.param(
-        sample(92), 500, "", id="a cancelled task", marks=KNOWN["BaseException"]
-    ),
-    pytest.param(sample(93), 500, "", id="sys.exit", marks=KNOWN["BaseException"]),
+    pytest.param(sample(90), 500, "", id="an error without a text"),
+    pytest.param(sample(91), 500, "", id="a status that is a list"),
+    pytest.param(sample(92), 500, "", id="a cancelled task"),
+    pytest.param(sample(93), 500, "", id="sys.exit"),
 ]
 
 
@@ -278,7 +262,6 @@ def test_what_clients_send_is_not_logged(server: Server, model: str) -> None:
         ),
     ],
 )
-@KNOWN["logged"]
 def test_no_client_speaks_to_torchserve_through_the_log(
     server: Server, model: str, line: str
 ) -> None:
