@@ -1,0 +1,3 @@
+"""JSON numbers need no preprocessing."""
+
+to_sample = None
