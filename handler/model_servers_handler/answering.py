@@ -101,7 +101,8 @@ class Handler:
             answers = list(map(self._answer, outputs, accepts))
         bodies = [send(answer, context, i) for i, answer in enumerate(answers)]
         times.append(time.perf_counter())
-        report_times(context, times, stages=self.options.stage_metrics)
+        if self.options.stage_metrics:
+            report_times(context, times)
         if self.lost:
             end_process_soon()
         return bodies
@@ -288,8 +289,11 @@ def decoded_warmup(warmup: Mapping[str, Any], raw_types: Sequence[str]) -> Any:
         return decode_content(body, str(warmup.get("content_type", "")), raw_types)
 
 
-def report_times(context: Any, times: Sequence[float], *, stages: bool) -> None:
+def report_times(context: Any, times: Sequence[float]) -> None:
     """Hand a batch's times to TorchServe, in ms; each is one line of its log.
+
+    The lines cost more than a small model does, and TorchServe's own PredictionTime
+    is always there.
 
     Source: HandlerTime is in TorchServe's default metrics configuration, so it
         reaches Prometheus; the stages need an entry in `metrics_config` each.
@@ -297,10 +301,9 @@ def report_times(context: Any, times: Sequence[float], *, stages: bool) -> None:
     metrics = getattr(context, "metrics", None)
     if metrics is None:
         return
+    names = ("PreprocessTime", "InferenceTime", "PostprocessTime")
     spans = {"HandlerTime": times[-1] - times[0]}
-    if stages:
-        names = ("PreprocessTime", "InferenceTime", "PostprocessTime")
-        spans |= {name: times[i + 1] - times[i] for i, name in enumerate(names)}
+    spans |= {name: times[i + 1] - times[i] for i, name in enumerate(names)}
     for name, span_s in spans.items():
         metrics.add_time(name, round(span_s * 1000, 3), 0, "ms")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -54,9 +56,18 @@ def encode(value: Any, accept: str) -> Answer:
         return Answer(bytes(value), "application/octet-stream")
     if isinstance(value, str):
         return Answer(value.encode(), "text/plain; charset=utf-8")
+    media_type, encoder = binary_form(accept)
+    if encoder is not None:
+        return Answer(encoder(value), media_type)
+    plain = json_default(value) if is_tensor(value) else value
+    return Answer(json_codec()[1](plain), "application/json")
+
+
+@functools.lru_cache(maxsize=64)
+def binary_form(accept: str) -> tuple[str, Callable[[Any], bytes] | None]:
+    """Find the media type beside JSON that a client accepts, and its encoder."""
     for media_types, encoder in ((NPY, encode_npy), (SAFETENSORS, encode_safetensors)):
         for media_type in media_types:
             if media_type in accept:
-                return Answer(encoder(value), media_type)
-    plain = json_default(value) if is_tensor(value) else value
-    return Answer(json_codec()[1](plain), "application/json")
+                return media_type, encoder
+    return "", None

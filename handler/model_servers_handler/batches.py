@@ -62,6 +62,8 @@ def stack(samples: list[Any], *, inside: bool) -> Any:
     """
     first = samples[0]
     if is_tensor(first):
+        if len(samples) == 1:
+            return first.unsqueeze(0)
         import torch
 
         return torch.stack(samples)
@@ -112,7 +114,9 @@ def split(output: Any, count: int) -> list[Any]:
         ValueError: the output has no part for each sample.
     """
     found = list(getattr(output, "shape", ()))
-    if (is_tensor(output) or is_array(output)) and found[:1] == [count]:
+    if is_tensor(output) and found[:1] == [count]:
+        return list(output.unbind())
+    if is_array(output) and found[:1] == [count]:
         return list(output)
     if isinstance(output, list) and len(output) == count:
         return output

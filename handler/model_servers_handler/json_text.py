@@ -55,7 +55,7 @@ def json_default(value: Any) -> Any:
     """Give the JSON encoders something that they know for what they do not."""
     if is_tensor(value):
         value = value.detach().cpu()
-        if str(value.dtype) == "torch.bfloat16":
+        if value.dtype == sys.modules["torch"].bfloat16:  # which numpy lacks
             value = value.float()
         numpy = value.numpy() if "numpy" in sys.modules and value.dim() else None
         return value.tolist() if numpy is None else numpy
