@@ -75,6 +75,7 @@ def test_a_wrong_state_dict_is_told_with_what_was_expected(capsys, work, registr
     assert "my_network@1.0 cannot be loaded" in out
     assert "layer0.lin.weight" in out
     assert "layer0.line.weight" in out
+    assert "fix: correct the model; `ms test my_network` tries it" in out
     assert "digits" in out
     assert "reproduces" in out  # one broken model does not stop the others
     assert "Traceback" not in err

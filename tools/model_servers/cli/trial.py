@@ -39,6 +39,7 @@ class Row:
 
     verdicts: tuple[Verdict, ...]
     error: str = ""
+    hint: str = ""
 
     @property
     def verdict(self) -> str:
@@ -71,7 +72,11 @@ class Report:
             ]
             for row in self.rows
         ]
-        wrong = [f"{row.name}: {row.error}" for row in self.rows if row.error]
+        wrong = [
+            f"{row.name}: {row.error}\n    fix: {row.hint}"
+            for row in self.rows
+            if row.error
+        ]
         return "\n".join([render.table([header, *rows]), *wrong])
 
     def to_mapping(self) -> list[dict[str, Any]]:
@@ -83,6 +88,7 @@ class Report:
                 "archive_bytes": row.archive_bytes,
                 "ready_s": row.ready_s,
                 "error": row.error or None,
+                "fix": row.hint or None,
                 "golden": [
                     {
                         "case": verdict.case,
@@ -178,6 +184,7 @@ def _row(recipe: Recipe, desired: Desired, console: ConsoleWatcher) -> Row:
         ready_s=console.ready_s.get(name),
         verdicts=tuple(one for one in console.verdicts if one.ref.name == name),
         error="" if error is None else str(error),
+        hint="" if error is None else error.hint,
     )
 
 

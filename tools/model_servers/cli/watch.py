@@ -68,6 +68,8 @@ class ConsoleWatcher:
         self.close()
         self.failures[change.name] = error
         say(f"  {change.name}: {error}")
+        if error.hint:
+            say(f"    hint: {error.hint}")
 
     def close(self) -> None:
         """Take the bar off the screen."""

@@ -1,0 +1,81 @@
+"""Releases never change, in a folder and in S3, as the command line shows it."""
+
+import shutil
+from pathlib import Path
+
+import boto3
+import pytest
+
+from model_servers.cli.main import main
+from servers import radosgw
+from servers.s3 import moto
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module", params=["folder", "moto", "radosgw"])
+def store(request, tmp_path_factory):
+    """Flags that name a store, and a function that lists what is in it."""
+    folder = tmp_path_factory.mktemp("store")
+    if request.param == "folder":
+        yield ["--store", folder.as_uri()], lambda: contents_of(folder)
+        return
+    if request.param == "radosgw" and (reason := radosgw.why_not()):
+        pytest.skip(reason)
+    server = moto() if request.param == "moto" else radosgw.radosgw(folder / "server")
+    with server as s3, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        client = boto3.client("s3", endpoint_url=s3.endpoint_url)
+        client.create_bucket(Bucket="models")
+        flags = ["--store", "s3://models/registry", "--endpoint-url", s3.endpoint_url]
+        yield flags, lambda: objects_of(client)
+
+
+def contents_of(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def objects_of(client):
+    found = client.list_objects_v2(Bucket="models").get("Contents", ())
+    return {
+        each["Key"].removeprefix("registry/"): client.get_object(
+            Bucket="models", Key=each["Key"]
+        )["Body"].read()
+        for each in found
+    }
+
+
+@pytest.fixture
+def registry(tmp_path):
+    shutil.copytree(CHECKOUT / "registry", tmp_path / "registry")
+    return tmp_path / "registry"
+
+
+def test_a_released_version_never_changes(store, registry, capsys):
+    flags, contents = store
+    publish = ["publish", "my_network", "digits", "--registry", str(registry), *flags]
+    assert main(publish) == 0
+    released = contents()
+    assert {key.rpartition("/")[0] for key in released} == {
+        "models/digits/1.0.0",
+        "models/my_network/1.0",
+    }
+    assert sum(key.endswith("/release.json") for key in released) == 2
+    assert main(publish) == 0
+    assert "0 released, 2 unchanged" in capsys.readouterr().out
+    source = registry / "my_network" / "handler_model.py"
+    source.write_text(f"{source.read_text()}\n# another\n")
+
+    status = main(publish)
+
+    assert status == 4
+    assert "already released with other inputs: my_network@1.0" in (
+        capsys.readouterr().err
+    )
+    assert contents() == released
