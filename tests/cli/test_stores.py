@@ -22,7 +22,7 @@ def store(request, tmp_path_factory):
         return
     if request.param == "radosgw" and (reason := radosgw.why_not()):
         pytest.skip(reason)
-    server = moto() if request.param == "moto" else radosgw.radosgw(folder / "server")
+    server = moto() if request.param == "moto" else radosgw.radosgw(folder)
     with server as s3, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
         patch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
