@@ -27,6 +27,8 @@ def store(request, tmp_path_factory):
         patch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
         patch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        # The session in use has read the credentials of the store before.
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
         client = boto3.client("s3", endpoint_url=s3.endpoint_url)
         client.create_bucket(Bucket="models")
         flags = ["--store", "s3://models/registry", "--endpoint-url", s3.endpoint_url]
