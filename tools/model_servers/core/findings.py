@@ -3,47 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
+from model_servers.core.codes import Code, Severity
 
-class Code(Enum):
-    """Every kind of finding. A code never changes its meaning."""
-
-    UNREADABLE = "MS001"
-    """The document cannot be read as YAML."""
-
-    SHAPE = "MS002"
-    """A key is missing, unknown, or has a value of the wrong kind."""
-
-    TOO_NEW = "MS003"
-    """The document was written for a newer model-servers."""
-
-    NAME = "MS010"
-    """The model's name is not allowed, or is not its directory's name."""
-
-    MISSING_FILE = "MS020"
-    """A file that a document names does not exist."""
-
-    OUTSIDE_MODEL = "MS021"
-    """A path leaves the model's directory, directly or through a link."""
-
-    COLLISION = "MS022"
-    """Two files would have the same place in the archive."""
-
-    EXTRA_FILES = "MS023"
-    """``system.extraFiles`` and ``build.extra_files`` do not agree."""
-
-    NO_HANDLER = "MS030"
-    """The model file makes no handler."""
-
-    REQUIREMENTS = "MS040"
-    """A requirement is one that the serving environment brings."""
-
-    CHECKPOINT = "MS050"
-    """The checkpoint is not the one that ``model.yaml`` declares."""
-
-    GOLDEN = "MS060"
-    """The model has no golden case, or a case cannot be used."""
+__all__ = ["Code", "Finding", "Severity"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +33,13 @@ class Finding:
             str(part) for part in (self.path, self.line, self.column) if part
         )
         where = f" {self.where}:" if self.where else ""
-        return f"{place}:{where} {self.code.value} {self.message}"
+        hint = "" if self.is_error else " hint:"
+        return f"{place}:{where} {self.code.value}{hint} {self.message}"
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it must be mended; a hint need not be."""
+        return self.code.severity is Severity.ERROR
 
     @property
     def order(self) -> tuple[str, int, int, str, str]:
