@@ -37,6 +37,7 @@ from model_servers_handler.functions import ModelFunctions
 from model_servers_handler.options import Options
 from model_servers_handler.requests import decode, decode_content, header
 from model_servers_handler.tensors import (
+    as_array,
     floating_dtype,
     inference_mode,
     is_module,
@@ -146,9 +147,9 @@ class Handler:
 
     def _sample_of(self, value: Any) -> Any:
         sample = value if self.preprocess is None else self.preprocess(value)
-        if self.is_module and self.collate is None:
-            return to_tensors(sample, self.dtype)
-        return sample
+        if is_tensor(sample) or not self.is_module or self.collate is not None:
+            return sample
+        return to_tensors(sample, self.dtype)
 
     def _answer(self, output: Any, accept: str) -> Answer | Failure:
         if isinstance(output, Failure):
@@ -192,7 +193,8 @@ class Handler:
                 outputs[index] = result
         for kind, indices in groups.items():
             for index in indices:
-                outputs[index] = judged(outputs[index], kind, self.answered)
+                if is_failure(outputs[index]):
+                    outputs[index] = judged(outputs[index], kind, self.answered)
         return outputs
 
     def _groups(self, samples: Sequence[Any]) -> dict[Any, list[int]]:
@@ -245,6 +247,9 @@ class Handler:
                 output = self.model(batch)
         if self.device.is_gpu:
             output = map_tensors(lambda tensor: tensor.cpu(), output)
+        if self.postprocess is None:
+            # To be encoded: arrays are split, and written as JSON, in half the time.
+            output = map_tensors(as_array, output)
         return split(output, len(samples))
 
     def _batch(self, samples: list[Any]) -> Any:
@@ -266,15 +271,13 @@ class Handler:
         return tensor
 
 
-def judged(output: Any, kind: Any, answered: set[Any]) -> Any:
+def judged(failure: Failure, kind: Any, answered: set[Any]) -> Failure:
     """Blame the request if the model fails on its shape and has answered others."""
-    if not isinstance(output, Failure) or output.status != 500:
-        return output
-    if kind is None or kind in answered or not answered:
-        return output
+    if failure.status != 500 or kind is None or kind in answered or not answered:
+        return failure
     others = " or ".join(sorted(map(kind_text, answered))[:3])
-    message = f"{output.message} (found {kind_text(kind)}, expected {others})"
-    return Failure(400, output.kind, message)
+    message = f"{failure.message} (found {kind_text(kind)}, expected {others})"
+    return Failure(400, failure.kind, message)
 
 
 def decoded_warmup(warmup: Mapping[str, Any], raw_types: Sequence[str]) -> Any:

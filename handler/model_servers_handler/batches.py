@@ -26,7 +26,7 @@ def takes_several(forward: Callable[..., Any]) -> bool:
 def kind_of(sample: Any) -> Any:
     """Give what samples must have in common to be stacked; hashable."""
     if is_tensor(sample):
-        return "tensor", sample.dtype, tuple(sample.shape), sample.device
+        return "tensor", sample.dtype, sample.shape, sample.device
     if is_array(sample):
         return "array", sample.dtype, sample.shape
     if isinstance(sample, dict):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from model_servers_handler.tensors import is_tensor
+from model_servers_handler.tensors import as_array, is_tensor
 
 
 @functools.cache
@@ -57,8 +57,8 @@ def json_default(value: Any) -> Any:
         value = value.detach().cpu()
         if value.dtype == sys.modules["torch"].bfloat16:  # which numpy lacks
             value = value.float()
-        numpy = value.numpy() if "numpy" in sys.modules and value.dim() else None
-        return value.tolist() if numpy is None else numpy
+        value = as_array(value)
+        return value.tolist() if is_tensor(value) else value
     if hasattr(value, "tolist"):  # numpy's arrays and numbers
         return value.tolist()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -32,6 +32,7 @@ from model_servers_handler.functions import (
 )
 from model_servers_handler.options import Options
 from model_servers_handler.tensors import is_module
+from model_servers_handler.wire import read_ahead
 
 logger = logging.getLogger("model_servers.handler")
 
@@ -87,6 +88,8 @@ def load(context: Any, functions: ModelFunctions | None = None) -> Handler:
     # TorchServe decodes JSON itself unless told otherwise, eight times slower and
     # without a way to answer 400; it reads this before each parameter.
     os.environ["TS_DECODE_INPUT_REQUEST"] = "false"
+    if options.read_ahead:
+        read_ahead()
     # Where TorchServe starts its workers; authors open files and run wget there.
     os.chdir(archive.directory)
     unpack_extra_files(archive.directory, options.extra_files)

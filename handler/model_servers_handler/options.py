@@ -21,9 +21,9 @@ def one_of(*values: str) -> Any:
     return option(None, lambda value: value in values, " or ".join(values))
 
 
-def flag() -> Any:
+def flag(*, default: bool = False) -> Any:
     """Declare an option that is on or off."""
-    return option(False, lambda value: isinstance(value, bool), "true or false")  # noqa: FBT003
+    return option(default, lambda value: isinstance(value, bool), "true or false")
 
 
 def count(default: int | None) -> Any:
@@ -79,6 +79,7 @@ class HandlerOptions:
 
     preprocess_threads: int = count(1)
     raw_content_types: Sequence[str] = option((), is_names, "a list such as [image/*]")
+    read_ahead: bool = flag(default=True)
     stage_metrics: bool = flag()
     torch_threads: int | None = count(None)
     warmup: Mapping[str, Any] | None = option(

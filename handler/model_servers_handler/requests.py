@@ -24,7 +24,7 @@ IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"RIFF", b"II*\
 def header(headers: Mapping[str, Any], name: str) -> str:
     """Find an HTTP header, however its client spells it; empty if there is none."""
     for key, value in headers.items():
-        if key.lower() == name and isinstance(value, str):
+        if len(key) == len(name) and key.lower() == name and isinstance(value, str):
             return value
     return ""
 
@@ -43,7 +43,7 @@ def decode(fields: Any, headers: Mapping[str, Any], raw_types: Sequence[str]) ->
         RequestError: 415, the content type is not known.
         ValueError: the content is not what its type says.
     """
-    if not isinstance(fields, Mapping):
+    if not isinstance(fields, dict):
         return fields
     if not fields:
         # What `curl -d` makes of JSON: a form, which TorchServe finds empty.
@@ -51,22 +51,23 @@ def decode(fields: Any, headers: Mapping[str, Any], raw_types: Sequence[str]) ->
     values = {}
     for name, value in fields.items():
         own = headers.get(name)
-        text = own.get("content-type") if isinstance(own, Mapping) else None
-        media_type = (text or "").partition(";")[0].strip().lower()
+        content_type = own.get("content-type") if isinstance(own, dict) else None
         is_body = name in ("body", "data")
-        values[name] = decode_content(value, media_type, raw_types, is_body=is_body)
+        values[name] = decode_content(
+            value, content_type or "", raw_types, is_body=is_body
+        )
     if len(values) == 1 and ("body" in values or "data" in values):
         return next(iter(values.values()))
     return values
 
 
 def decode_content(
-    value: Any, media_type: str, raw_types: Sequence[str], *, is_body: bool = True
+    value: Any, content_type: str, raw_types: Sequence[str], *, is_body: bool = True
 ) -> Any:
-    """Decode bytes by their media type; without one, by what they are."""
+    """Decode bytes by their content type; without one, by what they are."""
     if not isinstance(value, (bytes, bytearray)):
         return value
-    decoder = decoder_of(media_type, tuple(raw_types))
+    decoder = decoder_of(content_type, tuple(raw_types))
     if decoder is decode_untyped and not is_body:
         with contextlib.suppress(UnicodeDecodeError):
             return value.decode()
@@ -74,8 +75,9 @@ def decode_content(
 
 
 @functools.lru_cache(maxsize=64)
-def decoder_of(media_type: str, raw_types: tuple[str, ...]) -> Callable[[Any], Any]:
-    """Find what decodes a media type, `unchanged` for those that stay bytes."""
+def decoder_of(content_type: str, raw_types: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Find what decodes a content type, `unchanged` for those that stay bytes."""
+    media_type = content_type.partition(";")[0].strip().lower()
     own = [((each,), unchanged) for each in raw_types]
     for patterns, decoder in (*own, *DECODERS):
         if any(fnmatch.fnmatchcase(media_type or "/", each) for each in patterns):

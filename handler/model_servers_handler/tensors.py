@@ -13,7 +13,8 @@ from typing import Any
 def is_tensor(value: Any) -> bool:
     """Whether it is a torch tensor; does not import torch."""
     torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+    # The base class, because Tensor's own check is written in Python, and slow.
+    return torch is not None and isinstance(value, torch.Tensor.__base__)
 
 
 def is_array(value: Any) -> bool:
@@ -96,6 +97,19 @@ def tensor_from_numbers(values: list[Any], dtype: Any) -> Any:
         return torch.tensor(values, dtype=dtype)
     # Text or null among the numbers gives a dtype that torch refuses.
     return torch.from_numpy(np.array(values)).to(dtype)
+
+
+def as_array(tensor: Any) -> Any:
+    """Give a numpy array that shares a CPU tensor's memory, or the tensor itself.
+
+    The tensor stays what it is where numpy is not there, or lacks its dtype.
+    """
+    if "numpy" not in sys.modules or not tensor.dim():
+        return tensor
+    try:
+        return tensor.detach().numpy()
+    except (TypeError, RuntimeError):
+        return tensor
 
 
 def map_tensors(change: Callable[[Any], Any], value: Any) -> Any:

@@ -20,6 +20,7 @@ PURE = (
     "options",
 )
 EFFECTS = (
+    "wire",
     "devices",
     "checkpoints",
     "files",

@@ -34,6 +34,7 @@ HANDLER_FILES = (
             "options",
             "requests",
             "tensors",
+            "wire",
         )
     ),
 )
