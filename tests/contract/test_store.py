@@ -21,7 +21,7 @@ from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.s3_store import S3Store
 from model_servers.core.objects import Copied, Moved, Part, Sent
 from model_servers.errors import OutsideError
-from model_servers.ports import TestedStore as Store
+from model_servers.ports import ProbedStore as Store
 from servers.s3 import S3Server
 
 BUCKET = "releases"

@@ -60,11 +60,11 @@ class MemoryStore:
 
     @property
     def written(self) -> list[str]:
-        """The keys that were to be written, in order, without probes."""
+        """The keys that were to be written, in order, without the index."""
         return [
             key
             for method, key in self.calls
-            if method in _WRITES and not key.startswith("probe/")
+            if method in _WRITES and key != "index.json"
         ]
 
     def keys(self, prefix: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import socket
 import struct
 import threading
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _ERROR = """<?xml version="1.0" encoding="UTF-8"?>
 <Error><Code>{}</Code><Message>said the proxy</Message></Error>
@@ -69,6 +70,15 @@ class Proxy:
     """Request headers, in lower case, that the server never hears of."""
 
     seen: list[Seen] = field(default_factory=list)
+    """Every request so far."""
+
+    before: Callable[[int], None] = lambda number: None
+    """Called with the number of each request, from 0, before the server has it."""
+
+    after: Callable[[int], None] = lambda number: None
+    """Called when the server has answered, before the client knows."""
+
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def next(self, method: str, *faults: Fault | Refusal) -> None:
         """Say what happens to the next requests of *method*."""
@@ -117,6 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        number = next(self.server.proxy.numbers)
+        self.server.proxy.before(number)
         fault = self.server.proxy.fault(self.command)
         if fault is Fault.RESET:
             self._reset()
@@ -126,6 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = _ERROR.format(fault.code).encode()
         else:
             status, headers, answer = self._ask(body)
+            self.server.proxy.after(number)
         self.server.proxy.seen.append(
             Seen(
                 method=self.command,

@@ -136,7 +136,7 @@ class Store(Protocol):
         """
 
 
-class TestedStore(Store, Protocol):
+class ProbedStore(Store, Protocol):
     """A store with what is needed to find out what it really does."""
 
     def delete(self, key: str) -> None:

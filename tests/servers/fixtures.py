@@ -1,4 +1,4 @@
-"""The S3 servers of the contract tests, and stores in them."""
+"""Fixtures: S3 servers that run as long as the tests, and stores in them."""
 
 from __future__ import annotations
 
