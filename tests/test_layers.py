@@ -31,6 +31,7 @@ PURE = {
     "collections",
     "contextlib",
     "dataclasses",
+    "difflib",
     "enum",
     "functools",
     "hashlib",
@@ -48,13 +49,13 @@ PURE = {
 HOME = {
     "boto3": {"adapters/s3_store.py"},
     "botocore": {"adapters/s3_store.py"},  # boto3 speaks in its errors
-    "jsonschema": {"adapters/documents.py"},
+    "jsonschema": {"adapters/schemas.py"},
     "mypy_boto3_s3": {"adapters/s3_store.py"},  # under TYPE_CHECKING
     "pynvml": {"adapters/nvml.py"},
     "tqdm": {"cli/watch.py"},
     # TorchServe is one outside thing: its API, and the process that answers.
     "urllib3": {"adapters/torchserve_api.py", "adapters/torchserve_process.py"},
-    "yaml": {"adapters/documents.py"},
+    "yaml": {"adapters/strict_yaml.py"},
 }
 """The only modules that import each third-party package."""
 

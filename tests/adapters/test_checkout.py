@@ -145,7 +145,7 @@ def test_findings_of_all_documents_come_at_once(tiny):
     assert [(one.path, one.line, one.code) for one in found] == [
         ("registry/tiny/golden/case.yaml", 2, Code.UNREADABLE),
         ("registry/tiny/model-config.yaml", 1, Code.SHAPE),
-        ("registry/tiny/model-config.yaml", 1, Code.SHAPE),
+        ("registry/tiny/model-config.yaml", 2, Code.SHAPE),
     ]
 
 
