@@ -361,6 +361,23 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
             id="an archive that cannot be made",
         ),
         pytest.param(
+            {
+                "files": ["library/a.py"],
+                "model": EXTRA,
+                "config": {"system": {"extraFiles": ["a.tar", "b.tar"]}},
+            },
+            [
+                finding(
+                    Code.EXTRA_FILES,
+                    "a.tar, b.tar do not exist; the build makes at most one archive",
+                    path="model-config.yaml",
+                    where="system.extraFiles",
+                    fix="name one archive for build.extra_files, or add the others",
+                )
+            ],
+            id="two archives to be made",
+        ),
+        pytest.param(
             {"model": {"build": {"extra_files": ["handler_model.py"]}}},
             [
                 finding(
@@ -563,6 +580,8 @@ def test_codes_keep_their_meaning():
         "OUTSIDE_MODEL": "MS021",
         "COLLISION": "MS022",
         "EXTRA_FILES": "MS023",
+        "HANDLER_OPTION": "MS024",
+        "CONTRADICTION": "MS025",
         "NO_HANDLER": "MS030",
         "REQUIREMENTS": "MS040",
         "CHECKPOINT": "MS050",

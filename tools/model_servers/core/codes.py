@@ -96,6 +96,24 @@ class Code(Enum):
         ),
         "Name the same archive in both, or leave system.extraFiles out.",
     )
+    HANDLER_OPTION = (
+        "MS024",
+        "model-config.yaml asks for something that the shared handler does not know.",
+        (
+            "The shared handler refuses to load a model with an option that it does"
+            " not know, since somebody relies on it."
+        ),
+        "Correct the option, or remove it; docs/handler.md lists what there is.",
+    )
+    CONTRADICTION = (
+        "MS025",
+        "Settings of model-config.yaml contradict each other.",
+        (
+            "TorchServe would ignore one of them without a word, or fail when the"
+            " model is loaded."
+        ),
+        "Change one of the settings that the finding names.",
+    )
     NO_HANDLER = (
         "MS030",
         "The model file makes no handler.",

@@ -266,16 +266,23 @@ def manifest(
 
 
 def _extra_members(
-    extra_files: tuple[str, ...], archive: str | None, files: list[str]
+    extra_files: tuple[str, ...], archives: tuple[str, ...], files: list[str]
 ) -> list[Member]:
-    if archive is not None and makes_source_archive(extra_files, archive, files):
-        sources = [file for path in extra_files for file in below(path, files)]
-        return [Member(archive, SourceArchive(tuple(sources)))]
-    return [
-        Member(file, ModelFile(file))
-        for path in extra_files
-        for file in below(path, files)
+    made = [
+        archive
+        for archive in archives
+        if makes_source_archive(extra_files, archive, files)
     ]
+    # Archives that stand ready travel as they are, beside the one that is made.
+    plain = [path for path in extra_files if not made or path in archives]
+    members = [
+        Member(file, ModelFile(file)) for path in plain for file in below(path, files)
+    ]
+    if made:
+        packed = [path for path in extra_files if path not in plain]
+        sources = [file for path in packed for file in below(path, files)]
+        members.append(Member(made[0], SourceArchive(tuple(sources))))
+    return members
 
 
 def _input(source: ModelFile | SourceArchive, digests: Mapping[str, str]) -> Any:

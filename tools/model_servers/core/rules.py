@@ -10,6 +10,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator
 
+from model_servers.core.config_rules import check_config
 from model_servers.core.contribution import MODEL_FILE, Contribution, Document
 from model_servers.core.findings import Code, Finding
 from model_servers.core.layout import (
@@ -57,6 +58,7 @@ def _all(contribution: Contribution, digest: Callable[[str], str]) -> Iterator[F
     yield from _golden(contribution, contribution.model, spec)
     if contribution.config is not None:
         serving = Serving.from_mapping(contribution.config.data)
+        yield from check_config(contribution, contribution.config)
         yield from _extra_files(contribution, contribution.config, spec, serving)
         yield from _members(contribution, contribution.model, spec, serving)
 
@@ -274,33 +276,47 @@ def is_case(path: str, golden: str) -> bool:
 def _extra_files(
     contribution: Contribution, config: Document, spec: ModelSpec, serving: Serving
 ) -> Iterator[Finding]:
-    archive, listed = serving.extra_files, spec.build.extra_files
-    if archive is None:
-        return
-    if not listed:
+    listed, archives = spec.build.extra_files, serving.extra_files
+    if archives and not listed:
         yield contribution.finding(
             Code.EXTRA_FILES,
-            f"system.extraFiles is {archive!r}, but build.extra_files lists nothing",
+            f"system.extraFiles is {', '.join(archives)!r}, but build.extra_files "
+            "lists nothing",
             document=config,
             where="system.extraFiles",
             fix=f"list the files of the archive in build.extra_files of {MODEL_FILE}",
         )
         return
-    made = makes_source_archive(listed, archive, contribution.files)
-    if not made and archive not in listed:
+    made = [
+        archive
+        for archive in archives
+        if makes_source_archive(listed, archive, contribution.files)
+    ]
+    for archive in archives:
+        if archive not in made and archive not in listed:
+            yield contribution.finding(
+                Code.EXTRA_FILES,
+                f"{archive!r} exists, but build.extra_files does not list it",
+                document=config,
+                where="system.extraFiles",
+                fix=f"list {archive} in build.extra_files, or delete it to have it "
+                "built",
+            )
+    for archive in made:
+        if not archive.endswith(SOURCE_ARCHIVE_ENDINGS):
+            yield contribution.finding(
+                Code.EXTRA_FILES,
+                f"the build cannot make {archive!r}; it makes "
+                + ", ".join(SOURCE_ARCHIVE_ENDINGS),
+                document=config,
+                where="system.extraFiles",
+                fix=f"add {archive} to the directory, or name a .tar.gz",
+            )
+    if len(made) > 1:
         yield contribution.finding(
             Code.EXTRA_FILES,
-            f"{archive!r} exists, but build.extra_files does not list it",
+            f"{', '.join(made)} do not exist; the build makes at most one archive",
             document=config,
             where="system.extraFiles",
-            fix=f"list {archive} in build.extra_files, or delete it to have it built",
-        )
-    if made and not archive.endswith(SOURCE_ARCHIVE_ENDINGS):
-        yield contribution.finding(
-            Code.EXTRA_FILES,
-            f"the build cannot make {archive!r}; it makes "
-            + ", ".join(SOURCE_ARCHIVE_ENDINGS),
-            document=config,
-            where="system.extraFiles",
-            fix=f"add {archive} to the directory, or name a .tar.gz",
+            fix="name one archive for build.extra_files, or add the others",
         )
