@@ -13,14 +13,10 @@ from model_servers.adapters import bundled, documents
 from model_servers.core import names
 from model_servers.core.findings import Code
 from model_servers_handler.options import HandlerOptions, SystemOptions
+from schemas.known import NAMES, VALID, VALID_DOCUMENTS, schema
 
 ROOT = Path(__file__).parents[2]
-VALID = Path(__file__).parent / "valid"
 SCHEMAS = sorted(bundled.schemas().glob("*.schema.json"))
-WRITTEN_BY_PEOPLE = ["channels", "golden", "model", "model-config", "sync"]
-WRITTEN_BY_TOOLS = ["channel-pointer", "release"]
-NAMES = WRITTEN_BY_PEOPLE + WRITTEN_BY_TOOLS
-
 GUIDE = """\
 # TorchServe controls. These parameters are used to control model workers, batching, etc. These parameters are optional, if not provided TorchServe will use default values.
 
@@ -43,11 +39,6 @@ system:
 
   maxGPUMemory: 500     # Max GPU Memory needed by model in MB. In case this is set, the model will not be able to access more than the limit.
 """  # noqa: E501 -- the sample of the hosting guide, letter by letter
-
-
-def schema(name):
-    path = bundled.schemas() / f"{name}.schema.json"
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def errors(name, data):
@@ -86,7 +77,7 @@ SCHEMA_KEYWORDS = {"items", "additionalProperties", "propertyNames", "if", "then
 def test_every_document_has_a_schema():
     found = {path.name.removesuffix(".schema.json") for path in SCHEMAS}
 
-    assert found == {*WRITTEN_BY_PEOPLE, *WRITTEN_BY_TOOLS}
+    assert found == set(NAMES)
 
 
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
@@ -275,9 +266,6 @@ def test_an_editor_finds_the_schema_of_a_document_of_the_registry(path, name):
     known, _, named = first.partition("$schema=")
     assert known == "# yaml-language-server: "
     assert (path.parent / named).resolve() == bundled.schemas() / f"{name}.schema.json"
-
-
-VALID_DOCUMENTS = sorted(VALID.rglob("*.yaml"))
 
 
 @pytest.mark.parametrize(
