@@ -16,6 +16,7 @@ from model_servers.cli.settings import Settings
 from model_servers.core.profile import HostProfile
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
+from model_servers.journeys.init import Init
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
 
@@ -30,6 +31,25 @@ def registry(settings: Settings) -> Registry:
     from model_servers.adapters.checkout import Checkout
 
     return Checkout(settings.registry)
+
+
+def init(settings: Settings) -> Init:
+    """Give the journey that makes new models."""
+    from model_servers.adapters import checkpoint_file
+    from model_servers.adapters.new_models import NewModels
+
+    return Init(
+        registry=registry(settings),
+        new_models=NewModels(settings.registry),
+        read_checkpoint=checkpoint_file.read,
+    )
+
+
+def maintainer(settings: Settings) -> str | None:
+    """Say who works in the checkout, if git knows."""
+    from model_servers.adapters import git
+
+    return git.maintainer(settings.registry)
 
 
 def build(settings: Settings) -> Build:
