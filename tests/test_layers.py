@@ -39,6 +39,7 @@ PURE = {
     "math",
     "posixpath",
     "re",
+    "textwrap",
     "types",
     "typing",
     "typing_extensions",  # under TYPE_CHECKING

@@ -34,9 +34,7 @@ def init(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     else:
         made = journey.plain(order)
     if order.maintainers == (_NOBODY,):
-        say(
-            "note: model.yaml: git knows no user.email; write who answers for the model"
-        )
+        say("note: model.yaml: git has no user.email; write who answers for the model")
     for note in made.notes:
         say(f"note: {note}")
     print(made_text(made, settings.registry))
@@ -45,11 +43,8 @@ def init(options: argparse.Namespace, settings: Settings) -> ExitStatus:
 
 def made_text(made: Made, registry: Path) -> str:
     """Write what was made and the commands that come next."""
-    elsewhere = (
-        ""
-        if registry == Path("registry")
-        else f" --registry {shlex.quote(str(registry))}"
-    )
+    is_usual = registry == Path("registry")
+    elsewhere = "" if is_usual else f" --registry {shlex.quote(str(registry))}"
     commands = [
         *([f"ms golden {made.name} --update"] if made.must_be_recorded else []),
         f"ms validate {made.name}",

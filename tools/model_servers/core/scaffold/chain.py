@@ -14,7 +14,7 @@ from model_servers.core.scaffold.layers import (
     LayerNorm,
     Linear,
 )
-from model_servers.core.scaffold.tree import Path, Raw
+from model_servers.core.scaffold.tree import Path, Raw, is_index
 
 _BRANCHES = re.compile(
     r"att(n|ention)|query|key|value|qkv|[qkvo]_?proj|rnn|lstm|gru"
@@ -58,18 +58,28 @@ def chain(leaves: Sequence[tuple[Path, Layer | Raw]]) -> tuple[Step, ...] | None
     """
     steps: list[Step] = []
     flow: _Flow | None = None
-    has_computed = False
+    awaits_relu = False
     for number, (path, layer) in enumerate(leaves):
         if isinstance(layer, Raw | Embedding) or any(map(_BRANCHES.search, path)):
             return None
+        computes = isinstance(layer, Linear | Conv)
+        has_gap = bool(steps) and _leaves_out(steps[-1].path, path)
+        relu = awaits_relu and (computes or has_gap)
         flow = flow or _start(layer, [other for _, other in leaves[number + 1 :]])
-        step = _step(path, layer, flow, relu=has_computed)
+        step = _step(path, layer, flow, relu=relu)
         if step is None:
             return None
         steps.append(step)
-        has_computed = has_computed or isinstance(layer, Linear | Conv)
+        awaits_relu = computes or (awaits_relu and not relu)
         flow = _after(step.layer, flow)
     return tuple(steps)
+
+
+def _leaves_out(before: Path, after: Path) -> bool:
+    """Say whether a list leaves out a number between two: a module without tensors."""
+    if before[:-1] != after[:-1] or not all(map(is_index, (before[-1], after[-1]))):
+        return False
+    return int(after[-1]) > int(before[-1]) + 1
 
 
 def dressed(leaves: Iterable[tuple[Path, Layer | Raw]]) -> dict[Path, Layer]:
@@ -115,9 +125,9 @@ def _step(path: Path, layer: Layer, flow: _Flow, *, relu: bool) -> Step | None:
             wide = replace(layer, inputs=flow.size, groups=groups)
             return Step(path, wide, relu=relu)
         case BatchNorm() if layer.size == flow.size:
-            return Step(path, replace(layer, dims=flow.dims or 1))
+            return Step(path, replace(layer, dims=flow.dims or 1), relu=relu)
         case LayerNorm() if layer.size == flow.size and flow.dims == 0:
-            return Step(path, layer)
+            return Step(path, layer, relu=relu)
         case _:
             return None
 

@@ -61,7 +61,7 @@ class Group:
     def is_list(self) -> bool:
         """Whether its modules are numbered, with few numbers left out."""
         names = [name for name, _ in self.children]
-        if self.tensors or not names or not all(map(_is_index, names)):
+        if self.tensors or not names or not all(map(is_index, names)):
             return False
         return max(map(int, names)) < 4 * len(names) + 8
 
@@ -145,7 +145,7 @@ def _node(name: str, entries: Mapping[str, _Entry]) -> Node:
     layer = None if modules else recognise(name, own)
     if layer is not None:
         return layer
-    if all(map(_is_index, modules)):  # a file may have 10 before 2
+    if all(map(is_index, modules)):  # a file may have 10 before 2
         modules = dict(sorted(modules.items(), key=lambda item: int(item[0])))
     return Group(
         tuple((key, _node(key, part)) for key, part in modules.items()),
@@ -153,5 +153,6 @@ def _node(name: str, entries: Mapping[str, _Entry]) -> Node:
     )
 
 
-def _is_index(name: str) -> bool:
+def is_index(name: str) -> bool:
+    """Say whether it is the name of a module in a list."""
     return name.isdecimal() and name.isascii() and name == str(int(name[:9]))
