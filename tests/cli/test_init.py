@@ -206,9 +206,7 @@ def test_without_a_registry_the_way_to_one_is_named(ms, tmp_path):
 def test_a_copied_example_is_valid_and_keeps_its_golden_cases(ms, work, example):
     (work / "registry" / example / "channels.yaml").write_text('stable: "1.0.0"\n')
 
-    status, out, _ = ms(
-        "init", "mine", "--from-example", example, "--maintainer", "@me"
-    )
+    status, _, _ = ms("init", "mine", "--from-example", example, "--maintainer", "@me")
 
     mine, theirs = work / "registry" / "mine", work / "registry" / example
     found = document(work, "mine")

@@ -21,6 +21,17 @@ def commit(directory: Path) -> str | None:
     return _git(directory, "rev-parse", "HEAD")
 
 
+def version() -> str | None:
+    """Give git's version; None if there is no git."""
+    told = _git(Path(), "--version")
+    return told.removeprefix("git version ") if told else None
+
+
+def root(directory: Path) -> str | None:
+    """Give the root of the checkout that *directory* is in; None outside one."""
+    return _git(directory, "rev-parse", "--show-toplevel")
+
+
 def maintainer(directory: Path) -> str | None:
     """Say who works in *directory*: a GitHub account, a mail address, or None.
 

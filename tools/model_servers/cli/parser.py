@@ -34,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"ms {__version__}")
     commands = root.add_subparsers(metavar="COMMAND", required=True)
+    _doctor(commands)
     _init(commands)
     _validate(commands)
     _build(commands)
@@ -49,6 +50,16 @@ _Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
 
 def _command(commands: _Commands, name: str, text: str) -> _Parser:
     return commands.add_parser(name, help=text, description=text)
+
+
+def _doctor(commands: _Commands) -> None:
+    command = _command(
+        commands, "doctor", "check that this machine can test and serve models"
+    )
+    command.set_defaults(command="doctor")
+    _json(command)
+    _registry(command)
+    _work(command)
 
 
 def _init(commands: _Commands) -> None:
@@ -215,6 +226,10 @@ def _torchserve(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use the Java of JAVA_HOME or the PATH, not the installed wheel",
     )
+    _work(command)
+
+
+def _work(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--work",
         metavar="DIR",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
+from model_servers.core.doctor import Machine
 from model_servers.core.profile import HostProfile
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
@@ -43,6 +44,19 @@ def init(settings: Settings) -> Init:
         new_models=NewModels(settings.registry),
         read_checkpoint=checkpoint_file.read,
     )
+
+
+def machine(settings: Settings) -> Machine:
+    """Look at this machine."""
+    from model_servers.adapters import machine
+
+    try:
+        from model_servers.adapters import nvml
+    except ModuleNotFoundError:
+        gpus = None
+    else:
+        gpus = nvml.names()
+    return machine.look(registry=settings.registry, work=settings.work, gpus=gpus)
 
 
 def maintainer(settings: Settings) -> str | None:
