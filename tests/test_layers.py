@@ -40,6 +40,7 @@ PURE = {
     "math",
     "posixpath",
     "re",
+    "textwrap",
     "types",
     "typing",
     "typing_extensions",  # under TYPE_CHECKING

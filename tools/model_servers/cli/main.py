@@ -8,13 +8,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from model_servers.cli import demo, host, model, release
+from model_servers.cli import demo, doctor, host, init, model, release
 from model_servers.cli.parser import parser
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.errors import ExitStatus, ModelServersError
 
 _COMMANDS = {
+    "doctor": doctor.doctor,
+    "init": init.init,
     "validate": model.validate,
     "build": model.build,
     "test": model.test,
