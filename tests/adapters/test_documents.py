@@ -357,7 +357,7 @@ def test_a_document_that_its_schema_accepts_is_read_with_its_places():
 
 KNOWN = (
     "known keys: schema, name, version, summary, license, maintainers, build, "
-    "checkpoint, golden"
+    "checkpoint, golden, exceptions"
 )
 VERSION = 'expected: MAJOR.MINOR or MAJOR.MINOR.PATCH, quoted, such as "1.0.0"'
 

@@ -160,22 +160,25 @@ def collisions(members: Iterable[Member]) -> Iterator[tuple[str, list[Source]]]:
     """
     package = Member(HANDLER_PACKAGE, HandlerFile(HANDLER_PACKAGE))
     claims: dict[str, list[Member]] = {package.path: [package]}
+    inside: dict[str, Member] = {}
     for member in members:
-        for path in _unpacked(member):
-            claims.setdefault(path.lower(), []).append(Member(path, member.source))
+        for path in unpacked(member):
+            claim = Member(path, member.source)
+            claims.setdefault(path.lower(), []).append(claim)
+            for folder in _folders(path.lower()):
+                inside.setdefault(folder, claim)
     for claimed, claimants in claims.items():
-        inside = [
-            other
-            for path, others in claims.items()
-            if path.startswith(f"{claimed}/")
-            for other in others
-        ]
-        if len(claimants) > 1 or inside:
-            rivals = [*claimants, *inside[:1]]
+        if len(claimants) > 1 or claimed in inside:
+            rivals = [*claimants, *([inside[claimed]] if claimed in inside else [])]
             yield claimants[0].path, [member.source for member in rivals]
 
 
-def _unpacked(member: Member) -> list[str]:
+def _folders(path: str) -> Iterator[str]:
+    while path := posixpath.dirname(path):
+        yield path
+
+
+def unpacked(member: Member) -> list[str]:
     """List the files that a member becomes where the model runs."""
     if isinstance(member.source, SourceArchive):
         return [member.path, *member.source.paths]

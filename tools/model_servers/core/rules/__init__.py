@@ -1,0 +1,113 @@
+"""Rules about meaning: each looks at a contribution and yields findings.
+
+Shape (types, required and unknown keys) is the schemas' business. A new rule is a
+function in the file of its theme, and a line in ``RULES``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
+
+from model_servers.core.contribution import Contribution
+from model_servers.core.findings import Finding
+from model_servers.core.rules import (
+    files,
+    golden,
+    naming,
+    packages,
+    serving,
+    sources,
+    texts,
+    weights,
+)
+from model_servers.core.rules.golden import is_case
+from model_servers.core.rules.subject import Rule, Subject
+from model_servers.core.spec import ModelSpec
+
+__all__ = ["RULES", "Rule", "Subject", "check", "is_case"]
+
+RULES: tuple[Rule, ...] = (
+    naming.name,
+    naming.twin,
+    files.paths,
+    files.links,
+    files.collisions,
+    files.unused,
+    sources.handler,
+    sources.shadowed,
+    packages.requirements,
+    weights.checkpoint,
+    weights.large,
+    golden.cases,
+    golden.requests,
+    serving.extra_files,
+    serving.timeouts,
+    serving.batch_delay,
+    serving.client_timeout,
+    serving.gpu_memory,
+)
+
+_MAX_ALIKE = 20
+"""More findings of one kind in one file tell nobody more."""
+
+
+def check(
+    contribution: Contribution,
+    digest: Callable[[str], str],
+    *,
+    others: Collection[str] = (),
+) -> list[Finding]:
+    """Give every finding about a contribution, those of reading included.
+
+    Args:
+        contribution: the model's directory as read.
+        digest: gives the sha256 of one of its files.
+        others: names of other models, of which its name must be different.
+    """
+    found = sorted(_all(contribution, digest, others), key=lambda one: one.order)
+    return [_without_secrets(one) for one in _first_alike(found)]
+
+
+def _all(
+    contribution: Contribution, digest: Callable[[str], str], others: Collection[str]
+) -> Iterator[Finding]:
+    yield from contribution.findings
+    if contribution.model is None:
+        return
+    subject = Subject(
+        contribution=contribution,
+        model=contribution.model,
+        spec=ModelSpec.from_mapping(contribution.model.data),
+        digest=digest,
+        others=others,
+    )
+    for rule in RULES:
+        yield from rule(subject)
+
+
+def _first_alike(findings: Iterable[Finding]) -> Iterator[Finding]:
+    seen: Counter[tuple[str, str]] = Counter()
+    for finding in findings:
+        kind = (finding.path, finding.code.value)
+        seen[kind] += 1
+        if seen[kind] <= _MAX_ALIKE:
+            yield finding
+        elif seen[kind] == _MAX_ALIKE + 1:
+            yield replace(
+                finding,
+                where="",
+                message="there are more findings of this kind in the file",
+                fix="mend those above first",
+            )
+
+
+def _without_secrets(finding: Finding) -> Finding:
+    """Keep a secret out of the log: findings repeat what they found."""
+    return replace(
+        finding,
+        where=texts.without_secrets(finding.where),
+        message=texts.without_secrets(finding.message),
+        fix=texts.without_secrets(finding.fix),
+    )
