@@ -28,7 +28,12 @@ from model_servers.errors import OutsideError, RequestError
 
 _CHUNK_BYTES = 2**20
 _MAX_NAMES = 20
-_MAX_SCANNED_BYTES = 16 * 2**20
+_MAX_BYTES = {"model": 100_000, "model-config": 100_000, "golden": texts.MAX_TEXT_BYTES}
+_MAX_SOURCE_BYTES = 200_000
+_MAX_REQUIREMENTS_BYTES = 100_000
+"""Far above what anybody writes, and read within a second."""
+
+_MAX_SCANNED_BYTES = 8 * 2**20
 """More text in one model is data; looking through it would take seconds."""
 
 
@@ -148,8 +153,10 @@ class _Reader:
         cases = [path for path in below(golden, self._files) if is_case(path, golden)]
         documents_read = [self._document(case, "golden") for case in sorted(cases)]
         config = self._document(build.get("config_file"), "model-config")
-        model_source = self._text(build.get("model_file"))
-        requirements = self._text(build.get("requirements_file"))
+        model_source = self._text(build.get("model_file"), _MAX_SOURCE_BYTES)
+        requirements = self._text(
+            build.get("requirements_file"), _MAX_REQUIREMENTS_BYTES
+        )
         self._look_at_the_rest()
         return Contribution(
             name=self._directory.name,
@@ -179,7 +186,7 @@ class _Reader:
         return True
 
     def _document(self, path: str | None, schema: str) -> Document | None:
-        text = self._text(path)
+        text = self._text(path, _MAX_BYTES[schema])
         if path is None or text is None:
             return None
         document, findings = documents.load(
@@ -188,7 +195,7 @@ class _Reader:
         self._findings += findings
         return document
 
-    def _text(self, path: str | None) -> str | None:
+    def _text(self, path: str | None, at_most_bytes: int) -> str | None:
         """Read a file that belongs to the model; None if there is none."""
         if path is None:
             return None
@@ -196,7 +203,7 @@ class _Reader:
         if path not in self._files or self._files[path].leaves_model:
             return None
         try:
-            text = texts.read(self._directory / path)
+            text = texts.read(self._directory / path, at_most_bytes=at_most_bytes)
         except texts.NotTextError as error:
             self._found(Code.UNREADABLE, path, str(error), fix=error.fix)
             text = None
@@ -207,6 +214,8 @@ class _Reader:
         """Look at every text that no document names, one after the other."""
         budget_bytes = _MAX_SCANNED_BYTES
         for path, facts in self._files.items():
+            if budget_bytes <= 0:
+                return
             if path in self._read or facts.leaves_model or not below(path, [path]):
                 continue
             try:
@@ -216,8 +225,7 @@ class _Reader:
                 self._files[path] = replace(facts, is_readable=False)
                 continue
             budget_bytes -= len(text)
-            if budget_bytes > 0:
-                self._scan(path, text)
+            self._scan(path, text)
 
     def _scan(self, path: str, text: str) -> None:
         if path not in self._read:

@@ -19,16 +19,16 @@ class NotTextError(Exception):
         self.fix = fix
 
 
-def read(file: Path) -> str:
+def read(file: Path, *, at_most_bytes: int = MAX_TEXT_BYTES) -> str:
     """Read a text that must be one.
 
     Raises:
         NotTextError: it is too large, not UTF-8, or cannot be read.
     """
-    data = _read(file, is_wanted=bool)
-    if len(data) > MAX_TEXT_BYTES:
+    data = _read(file, at_most_bytes + 1, is_wanted=bool)
+    if len(data) > at_most_bytes:
         raise NotTextError(
-            f"the file has more than {MAX_TEXT_BYTES} bytes; no more are read",
+            f"the file has more than {at_most_bytes} bytes; no more are read",
             fix="make it smaller",
         )
     try:
@@ -45,19 +45,19 @@ def read_if_text(file: Path) -> str:
     Raises:
         NotTextError: it cannot be read at all.
     """
-    data = _read(file, is_wanted=lambda start: b"\0" not in start)
+    data = _read(file, MAX_TEXT_BYTES + 1, is_wanted=_is_text)
     if len(data) > MAX_TEXT_BYTES:
         return ""
     return _with_plain_line_ends(data.decode(errors="replace"))
 
 
-def _read(file: Path, *, is_wanted: Callable[[bytes], bool]) -> bytes:
+def _read(file: Path, size_bytes: int, *, is_wanted: Callable[[bytes], bool]) -> bytes:
     try:
         with file.open("rb") as stream:
             start = stream.read(_PROBE_BYTES)
             if not is_wanted(start):
                 return b""
-            return start + stream.read(MAX_TEXT_BYTES + 1 - len(start))
+            return start + stream.read(max(0, size_bytes - len(start)))
     except OSError as error:
         raise NotTextError(
             f"the file cannot be read: {error.strerror}", fix="correct its permissions"
@@ -66,3 +66,7 @@ def _read(file: Path, *, is_wanted: Callable[[bytes], bool]) -> bytes:
 
 def _with_plain_line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _is_text(start: bytes) -> bool:
+    return b"\0" not in start

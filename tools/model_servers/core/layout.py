@@ -270,14 +270,20 @@ def manifest(
 def _extra_members(
     extra_files: tuple[str, ...], archive: str | None, files: list[str]
 ) -> list[Member]:
+    sources = _sources(extra_files, files)
     if archive is not None and makes_source_archive(extra_files, archive, files):
-        sources = [file for path in extra_files for file in below(path, files)]
         return [Member(archive, SourceArchive(tuple(sources)))]
-    return [
-        Member(file, ModelFile(file))
-        for path in extra_files
-        for file in below(path, files)
-    ]
+    return [Member(file, ModelFile(file)) for file in sources]
+
+
+def _sources(extra_files: tuple[str, ...], files: list[str]) -> list[str]:
+    """Give what *extra_files* lists, looking at each file of the directory once."""
+    found: dict[str, list[str]] = {path.rstrip("/"): [] for path in extra_files}
+    for file in files:
+        for place in (file, *_folders(file)):
+            if place in found:
+                found[place] += below(place, [file])
+    return [file for path in extra_files for file in found[path.rstrip("/")]]
 
 
 def _input(source: ModelFile | SourceArchive, digests: Mapping[str, str]) -> Any:

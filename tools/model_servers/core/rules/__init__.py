@@ -52,6 +52,9 @@ RULES: tuple[Rule, ...] = (
 _MAX_ALIKE = 20
 """More findings of one kind in one file tell nobody more."""
 
+_MAX_TEXT = 500
+"""Characters of a message or a fix."""
+
 
 def check(
     contribution: Contribution,
@@ -67,7 +70,7 @@ def check(
         others: names of other models, of which its name must be different.
     """
     found = sorted(_all(contribution, digest, others), key=lambda one: one.order)
-    return [_without_secrets(one) for one in _first_alike(found)]
+    return [_for_a_log(one) for one in _first_alike(found)]
 
 
 def _all(
@@ -103,11 +106,15 @@ def _first_alike(findings: Iterable[Finding]) -> Iterator[Finding]:
             )
 
 
-def _without_secrets(finding: Finding) -> Finding:
-    """Keep a secret out of the log: findings repeat what they found."""
+def _for_a_log(finding: Finding) -> Finding:
+    """Shorten what findings repeat of a file, and keep its secrets out of the log."""
     return replace(
         finding,
-        where=texts.without_secrets(finding.where),
-        message=texts.without_secrets(finding.message),
-        fix=texts.without_secrets(finding.fix),
+        where=_short(texts.without_secrets(finding.where)),
+        message=_short(texts.without_secrets(finding.message)),
+        fix=_short(texts.without_secrets(finding.fix)),
     )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"

@@ -57,7 +57,7 @@ def paths(subject: Subject) -> Iterator[Finding]:
                 where=where,
                 fix=f"write {plain}",
             )
-        elif where != "golden" and not below(path, contribution.files):
+        elif where != "golden" and path not in subject.places:
             yield subject.in_model(
                 Code.MISSING_FILE,
                 f"{path!r} does not exist in {contribution.root}",

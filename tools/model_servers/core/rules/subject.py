@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import posixpath
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from model_servers.core.contribution import Contribution, Document
 from model_servers.core.findings import Code, Finding
-from model_servers.core.layout import Member, plan_members
+from model_servers.core.layout import Member, below, plan_members
 from model_servers.core.spec import ModelSpec, Serving
 
 
@@ -38,6 +39,17 @@ class Subject:
         if self.serving is None:
             return []
         return plan_members(self.spec, self.serving, self.contribution.files)
+
+    @cached_property
+    def places(self) -> frozenset[str]:
+        """Every file that can be packed, and every directory with one in it."""
+        places: set[str] = set()
+        for path in self.contribution.files:
+            parts = below(path, [path])
+            while parts and parts[0] not in places:
+                places.add(parts[0])
+                parts = [posixpath.dirname(parts[0])]
+        return frozenset(places - {""})
 
     @cached_property
     def syntax(self) -> ast.Module | Exception:
