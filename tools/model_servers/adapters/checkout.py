@@ -148,6 +148,13 @@ class _Reader:
                 f"the directory has no {MODEL_FILE}",
                 fix=f"write {MODEL_FILE}; registry/digits has an example",
             )
+        elif self._files[MODEL_FILE].leaves_model:
+            self._found(
+                Code.OUTSIDE_MODEL,
+                MODEL_FILE,
+                "the file is a link to a directory, or out of the model's directory",
+                fix="replace the link by a copy",
+            )
         build: dict[str, Any] = dict(model.data["build"]) if model else {}
         golden = model.data.get("golden", "golden") if model else "golden"
         cases = [path for path in below(golden, self._files) if is_case(path, golden)]
@@ -234,7 +241,7 @@ class _Reader:
         self._read.add(path)
 
     def _found(self, code: Code, path: str, message: str, *, fix: str) -> None:
-        shown_as = f"{self._shown_as}/{path}".rstrip("/").removesuffix("/.")
+        shown_as = posixpath.normpath(f"{self._shown_as}/{path}")
         self._findings.append(
             Finding(path=shown_as, code=code, message=message, fix=fix)
         )

@@ -102,7 +102,7 @@ def excepted(
                     fix=fix,
                 )
             )
-    return sorted(marked, key=lambda one: one.order)
+    return marked
 
 
 def _declared(contribution: Contribution) -> Iterator[_Exception]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 
 from model_servers.core import rules
 from model_servers.core.exceptions import excepted
 from model_servers.core.findings import Finding
+from model_servers.core.presentation import presentable
 from model_servers.ports import Registry
 
 
@@ -35,11 +36,11 @@ def validate(
 
 def _of_model(
     registry: Registry, name: str, *, others: Collection[str], today: str
-) -> Iterator[Finding]:
+) -> list[Finding]:
     contribution = registry.read(name)
     found = rules.check(
         contribution,
         lambda path: registry.digests(name, path).sha256,
         others=others,
     )
-    yield from excepted(found, contribution, today=today)
+    return presentable(excepted(found, contribution, today=today))

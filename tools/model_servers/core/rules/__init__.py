@@ -6,9 +6,7 @@ function in the file of its theme, and a line in ``RULES``.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator
 
 from model_servers.core.contribution import Contribution
 from model_servers.core.findings import Finding
@@ -19,7 +17,6 @@ from model_servers.core.rules import (
     packages,
     serving,
     sources,
-    texts,
     weights,
 )
 from model_servers.core.rules.golden import is_case
@@ -49,12 +46,6 @@ RULES: tuple[Rule, ...] = (
     serving.gpu_memory,
 )
 
-_MAX_ALIKE = 20
-"""More findings of one kind in one file tell nobody more."""
-
-_MAX_TEXT = 500
-"""Characters of a message or a fix."""
-
 
 def check(
     contribution: Contribution,
@@ -69,8 +60,7 @@ def check(
         digest: gives the sha256 of one of its files.
         others: names of other models, of which its name must be different.
     """
-    found = sorted(_all(contribution, digest, others), key=lambda one: one.order)
-    return [_for_a_log(one) for one in _first_alike(found)]
+    return sorted(_all(contribution, digest, others), key=lambda one: one.order)
 
 
 def _all(
@@ -88,33 +78,3 @@ def _all(
     )
     for rule in RULES:
         yield from rule(subject)
-
-
-def _first_alike(findings: Iterable[Finding]) -> Iterator[Finding]:
-    seen: Counter[tuple[str, str]] = Counter()
-    for finding in findings:
-        kind = (finding.path, finding.code.value)
-        seen[kind] += 1
-        if seen[kind] <= _MAX_ALIKE:
-            yield finding
-        elif seen[kind] == _MAX_ALIKE + 1:
-            yield replace(
-                finding,
-                where="",
-                message="there are more findings of this kind in the file",
-                fix="mend those above first",
-            )
-
-
-def _for_a_log(finding: Finding) -> Finding:
-    """Shorten what findings repeat of a file, and keep its secrets out of the log."""
-    return replace(
-        finding,
-        where=_short(texts.without_secrets(finding.where)),
-        message=_short(texts.without_secrets(finding.message)),
-        fix=_short(texts.without_secrets(finding.fix)),
-    )
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"

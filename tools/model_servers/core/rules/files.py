@@ -72,7 +72,8 @@ def _leaves(plain: str) -> bool:
 
 def links(subject: Subject) -> Iterator[Finding]:
     """What is packed is a file of this directory."""
-    for path in used_files(subject.members):
+    named = {path for _, path in subject.spec.build.named_files()}
+    for path in sorted(named | set(used_files(subject.members))):
         facts = subject.contribution.files.get(path)
         if facts and facts.leaves_model:
             yield subject.in_file(
