@@ -72,6 +72,8 @@ def parse(text: str) -> tuple[Any, dict[str, tuple[int, int]]]:
     except (ValueError, OverflowError) as error:
         # PyYAML hands on what chr() says of "\\U00110000" and int() of a long %YAML.
         raise UnreadableError(f"it is not YAML: {error}") from error
+    finally:
+        _SCALARS.constructed_objects.clear()  # or every document would stay in memory
 
 
 def load(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from model_servers.core import rules
 from model_servers.core.exceptions import excepted
@@ -26,7 +26,7 @@ def validate(
         today: as ``YYYY-MM-DD``, for exceptions that expire; without it none has.
         released: names of models that hosts may know, though the registry does not.
     """
-    others = {*registry.names(), *released}
+    others = rules.by_look({*registry.names(), *released})
     return [
         finding
         for name in names
@@ -35,7 +35,7 @@ def validate(
 
 
 def _of_model(
-    registry: Registry, name: str, *, others: Collection[str], today: str
+    registry: Registry, name: str, *, others: Mapping[str, Collection[str]], today: str
 ) -> list[Finding]:
     contribution = registry.read(name)
     found = rules.check(

@@ -6,7 +6,8 @@ function in the file of its theme, and a line in ``RULES``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 
 from model_servers.core.contribution import Contribution
 from model_servers.core.findings import Finding
@@ -20,10 +21,11 @@ from model_servers.core.rules import (
     weights,
 )
 from model_servers.core.rules.golden import is_case
+from model_servers.core.rules.naming import by_look
 from model_servers.core.rules.subject import Rule, Subject
 from model_servers.core.spec import ModelSpec
 
-__all__ = ["RULES", "Rule", "Subject", "check", "is_case"]
+__all__ = ["RULES", "Rule", "Subject", "by_look", "check", "is_case"]
 
 RULES: tuple[Rule, ...] = (
     naming.name,
@@ -46,25 +48,30 @@ RULES: tuple[Rule, ...] = (
     serving.gpu_memory,
 )
 
+_NONE: Mapping[str, Collection[str]] = MappingProxyType({})
+
 
 def check(
     contribution: Contribution,
     digest: Callable[[str], str],
     *,
-    others: Collection[str] = (),
+    others: Mapping[str, Collection[str]] = _NONE,
 ) -> list[Finding]:
     """Give every finding about a contribution, those of reading included.
 
     Args:
         contribution: the model's directory as read.
         digest: gives the sha256 of one of its files.
-        others: names of other models, of which its name must be different.
+        others: names of all models by how they look (:func:`by_look`), of which
+            its name must be different.
     """
     return sorted(_all(contribution, digest, others), key=lambda one: one.order)
 
 
 def _all(
-    contribution: Contribution, digest: Callable[[str], str], others: Collection[str]
+    contribution: Contribution,
+    digest: Callable[[str], str],
+    others: Mapping[str, Collection[str]],
 ) -> Iterator[Finding]:
     yield from contribution.findings
     if contribution.model is None:

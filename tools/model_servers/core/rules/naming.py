@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from model_servers.core.findings import Code, Finding
 from model_servers.core.names import why_not_a_name
@@ -32,20 +32,25 @@ def name(subject: Subject) -> Iterator[Finding]:
 def twin(subject: Subject) -> Iterator[Finding]:
     """No other model's name is taken for this one."""
     own = subject.contribution.name
-    look = _looks_like(own)
-    twins = [
-        other
-        for other in subject.others
-        # Most names differ in length, which is told much faster.
-        if len(other) == len(own) and other != own and _looks_like(other) == look
-    ]
-    for other in sorted(twins):
+    for other in sorted(set(subject.others.get(_looks_like(own), ())) - {own}):
         yield subject.in_model(
             Code.TWIN,
             f"{own!r} is easily taken for the model {other!r}",
             where="name",
             fix="choose a name that nobody takes for the other's",
         )
+
+
+def by_look(names: Iterable[str]) -> dict[str, list[str]]:
+    """Sort names into those that are taken for each other.
+
+    >>> by_look(["my-net", "My_Net", "other"])
+    {'my_net': ['my-net', 'My_Net'], 'other': ['other']}
+    """
+    looks: dict[str, list[str]] = {}
+    for one in names:
+        looks.setdefault(_looks_like(one), []).append(one)
+    return looks
 
 
 def _looks_like(text: str) -> str:

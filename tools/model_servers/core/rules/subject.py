@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import posixpath
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,8 +24,8 @@ class Subject:
     digest: Callable[[str], str]
     """Gives the sha256 of one of its files."""
 
-    others: Collection[str]
-    """Names of other models: of the registry, and released ones."""
+    others: Mapping[str, Collection[str]]
+    """Names of the registry's and of released models, by how they look."""
 
     @cached_property
     def serving(self) -> Serving | None:
