@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -32,6 +33,10 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``ms`` and give its exit status."""
+    # A file's name may be no text, and a terminal may not know every character.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     # Ends that would skip the cleaning up are made to look like Ctrl-C.
     for ending in (signal.SIGTERM, signal.SIGHUP):

@@ -99,6 +99,15 @@ def _validate(commands: _Commands) -> None:
         default="text",
         help="github writes annotations for a pull request",
     )
+    command.add_argument("--all", action="store_true", help="every model")
+    command.add_argument(
+        "--static", action="store_true", help="run no code of the models"
+    )
+    command.add_argument(
+        "--explain",
+        metavar="CODE",
+        help="tell what a code such as MS050 means, and nothing else; all for every",
+    )
     _registry(command)
 
 

@@ -1,4 +1,4 @@
-"""Rules about ``model-config.yaml`` that its schema cannot say.
+"""Rules about settings of ``model-config.yaml`` that its schema cannot say.
 
 A schema compares no two numbers, and does not know that every model of a registry
 is served by the shared handler.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model_servers.core.contribution import Contribution, Document
+from model_servers.core.contribution import Document
 from model_servers.core.findings import Code, Finding
+from model_servers.core.rules.subject import Subject
 from model_servers.core.spelling import did_you_mean
 
 HANDLER_OPTIONS = (
@@ -37,16 +38,22 @@ HANDLER_OPTIONS = (
 _DEFAULT_MAX_BATCH_DELAY_MS = 100
 
 
-def check_config(contribution: Contribution, config: Document) -> Iterator[Finding]:
-    """Yield what is wrong in a model config that its schema has accepted."""
-    yield from _handler_options(contribution, config)
+def contradictions(subject: Subject) -> Iterator[Finding]:
+    """No setting makes another one useless, or impossible."""
+    contribution, config = subject.contribution, subject.contribution.config
+    if config is None:
+        return
     for where, message, fix in _contradictions(config):
         yield contribution.finding(
             Code.CONTRADICTION, message, document=config, where=where, fix=fix
         )
 
 
-def _handler_options(contribution: Contribution, config: Document) -> Iterator[Finding]:
+def handler_options(subject: Subject) -> Iterator[Finding]:
+    """The shared handler knows everything that it is asked for."""
+    contribution, config = subject.contribution, subject.contribution.config
+    if config is None:
+        return
     for key in config.data.get("handler", {}):
         if key not in HANDLER_OPTIONS:
             yield contribution.finding(

@@ -5,9 +5,15 @@ import dataclasses
 import pytest
 
 import zoo
-from model_servers.core.config_rules import HANDLER_OPTIONS, check_config
 from model_servers.core.contribution import Contribution, Document
 from model_servers.core.findings import Code
+from model_servers.core.rules import Subject
+from model_servers.core.rules.settings import (
+    HANDLER_OPTIONS,
+    contradictions,
+    handler_options,
+)
+from model_servers.core.spec import ModelSpec
 from model_servers_handler.options import HandlerOptions
 
 OPTIONS = "known options: " + ", ".join(HANDLER_OPTIONS)
@@ -17,10 +23,20 @@ def found(**changes):
     """Give (code, place, message, fix) of each finding about a config."""
     data = zoo.config_document(**changes)
     config = Document(path="model-config.yaml", data=data, places={})
-    contribution = Contribution(name="tiny", root="registry/tiny", files={})
+    model = Document(path="model.yaml", data=zoo.model_document(), places={})
+    subject = Subject(
+        contribution=Contribution(
+            name="tiny", root="registry/tiny", files={}, model=model, config=config
+        ),
+        model=model,
+        spec=ModelSpec.from_mapping(model.data),
+        digest=str,
+        others={},
+    )
     return [
         (one.code, one.where, one.message, one.fix)
-        for one in check_config(contribution, config)
+        for rule in (handler_options, contradictions)
+        for one in rule(subject)
     ]
 
 
