@@ -5,7 +5,11 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup demo test soak check fix clean bench-handler
+=======
+.PHONY: help setup demo test check fix docs clean bench-handler bench-validate
+>>>>>>> main
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,8 +34,14 @@ fix: $(INSTALLED) ## Mend what the linter can mend
 	@$(VENV)/bin/ruff check --fix
 	@$(VENV)/bin/ruff format
 
+docs: $(INSTALLED) ## Write the documents that are made from the code
+	@$(VENV)/bin/ms validate --explain all > docs/findings.md
+
 bench-handler: $(INSTALLED) ## Compare the shared handler's speed with others'; OPTIONS=--quick
 	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.handler $(OPTIONS)
+
+bench-validate: $(INSTALLED) ## Time `ms validate` in registries of up to 2,000 models
+	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.validate
 
 clean: ## Remove what the other targets made
 	@rm -rf $(VENV) .work dist

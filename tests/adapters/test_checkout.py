@@ -103,7 +103,9 @@ def test_without_a_registry_there_is_nothing_to_read(tmp_path):
     assert caught.value.hint == hint
 
 
-@pytest.mark.parametrize("name", ["big", "", ".", "..", "_hosts", "tiny/golden"])
+@pytest.mark.parametrize(
+    "name", ["big", "", ".", "..", "_hosts", "tiny/golden", "a\0b"]
+)
 def test_a_model_that_is_not_there_lists_the_known_ones(registry, tiny, name):
     (registry / "_hosts").mkdir()
     zoo.make_model(registry, "wee")
@@ -113,6 +115,26 @@ def test_a_model_that_is_not_there_lists_the_known_ones(registry, tiny, name):
 
     assert str(caught.value) == f"there is no model {name!r} in {registry}"
     assert caught.value.hint == "models here: tiny, wee"
+
+
+def test_a_name_that_is_nearly_right_is_guessed(registry, tiny):
+    zoo.make_model(registry, "my_network")
+
+    with pytest.raises(RequestError) as caught:
+        Checkout(registry).read("my-network")
+
+    assert caught.value.hint == "did you mean 'my_network'?"
+
+
+def test_of_a_large_registry_only_some_names_are_listed(registry):
+    for number in range(100, 2000):
+        (registry / f"model_{number}").mkdir()
+
+    with pytest.raises(RequestError) as caught:
+        Checkout(registry).read("other")
+
+    assert caught.value.hint.startswith("models here: model_100, model_1000, ")
+    assert caught.value.hint.endswith(", model_1017 and 1880 more")
 
 
 def test_an_empty_registry_knows_no_model(registry):
@@ -145,7 +167,7 @@ def test_findings_of_all_documents_come_at_once(tiny):
     assert [(one.path, one.line, one.code) for one in found] == [
         ("registry/tiny/golden/case.yaml", 2, Code.UNREADABLE),
         ("registry/tiny/model-config.yaml", 1, Code.SHAPE),
-        ("registry/tiny/model-config.yaml", 1, Code.SHAPE),
+        ("registry/tiny/model-config.yaml", 2, Code.SHAPE),
     ]
 
 
@@ -189,7 +211,9 @@ def test_a_link_to_another_file_of_the_model_is_that_file(tiny):
     linked(tiny, "checkpoint.pt", "weights.bin")
 
     assert findings(tiny) == []
-    assert read(tiny).files["checkpoint.pt"] == FileFacts(size_bytes=5)
+    assert read(tiny).files["checkpoint.pt"] == FileFacts(
+        size_bytes=5, link_to="weights.bin"
+    )
 
 
 @pytest.mark.parametrize(
@@ -246,6 +270,12 @@ def test_a_link_to_no_file_of_the_model_is_a_missing_file(tiny, target):
 
     assert findings(tiny) == [
         finding(
+            Code.DEAD_LINK,
+            "checkpoint.pt",
+            "the link leads to nothing, or to itself",
+            fix="correct the link, or delete it",
+        ),
+        finding(
             Code.MISSING_FILE,
             "model.yaml",
             "'checkpoint.pt' does not exist in registry/tiny",
@@ -253,7 +283,7 @@ def test_a_link_to_no_file_of_the_model_is_a_missing_file(tiny, target):
             line=11,
             column=3,
             fix="add the file, or correct the path",
-        )
+        ),
     ]
 
 
@@ -283,11 +313,14 @@ def test_a_file_name_that_is_not_text_is_a_finding(tiny):
     ]
 
 
-def test_links_in_a_ring_end_nothing(tiny):
+def test_links_in_a_ring_are_dead_and_end_nothing(tiny):
     (tiny / "one").symlink_to("two")
     (tiny / "two").symlink_to("one")
 
-    assert findings(tiny) == []
+    assert [(found.path, found.code) for found in findings(tiny)] == [
+        ("registry/tiny/one", Code.DEAD_LINK),
+        ("registry/tiny/two", Code.DEAD_LINK),
+    ]
 
 
 def test_what_is_no_regular_file_is_not_listed(tiny):

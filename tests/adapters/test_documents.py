@@ -61,7 +61,7 @@ def test_plain_yaml_is_read_as_it_looks(text, value):
         ),
         pytest.param(
             "a: &x 1\nb: *x\n",
-            1,
+            2,
             4,
             "aliases are not read; write the value out",
             id="an alias",
@@ -69,11 +69,17 @@ def test_plain_yaml_is_read_as_it_looks(text, value):
         pytest.param(
             "a: &x [*x]\n",
             1,
-            4,
+            8,
             "aliases are not read; write the value out",
             id="an alias of itself",
         ),
-        pytest.param("a: *x\n", 1, 4, "found undefined alias 'x'", id="of nothing"),
+        pytest.param(
+            "a: *x\n",
+            1,
+            4,
+            "aliases are not read; write the value out",
+            id="an alias of nothing",
+        ),
         pytest.param(
             "<<: {a: 1}\n", 1, 1, "'<<' is a merge in YAML; quote it", id="a merge"
         ),
@@ -192,10 +198,41 @@ def test_plain_yaml_is_read_as_it_looks(text, value):
             "a: 'b\n", 2, 1, "found unexpected end of stream", id="quotes without end"
         ),
         pytest.param(
-            "a: 1\n---\nb: 2\n", 2, 1, "but found another document", id="two documents"
+            "a: 1\n---\nb: 2\n",
+            2,
+            1,
+            "another document begins; a file holds one",
+            id="two documents",
         ),
         pytest.param(
-            "[" * 5000, None, None, "it is nested too deeply", id="nested too deeply"
+            "[" * 5000,
+            1,
+            102,
+            "it is nested too deeply; at most 100 levels are read",
+            id="nested too deeply",
+        ),
+        pytest.param(
+            "a: " + "9" * 301,
+            1,
+            4,
+            "the number has 301 digits; at most 300 are read",
+            id="a long number",
+        ),
+        pytest.param(
+            "a: .inf\n", 1, 4, ".inf is not a finite number", id="an infinite number"
+        ),
+        pytest.param(
+            "a: -.INF\n", 1, 4, "-.INF is not a finite number", id="another one"
+        ),
+        pytest.param(
+            "a: .NaN\n", 1, 4, ".NaN is not a finite number", id="not a number"
+        ),
+        pytest.param(
+            f"a: {'9' * 400}.0\n",
+            1,
+            4,
+            f"{'9' * 400}.0 is not a finite number",
+            id="too large a number",
         ),
         pytest.param(
             "a" * 1_000_001,
@@ -357,7 +394,7 @@ def test_a_document_that_its_schema_accepts_is_read_with_its_places():
 
 KNOWN = (
     "known keys: schema, name, version, summary, license, maintainers, build, "
-    "checkpoint, golden"
+    "checkpoint, golden, exceptions"
 )
 VERSION = 'expected: MAJOR.MINOR or MAJOR.MINOR.PATCH, quoted, such as "1.0.0"'
 
@@ -474,7 +511,7 @@ VERSION = 'expected: MAJOR.MINOR or MAJOR.MINOR.PATCH, quoted, such as "1.0.0"'
                     "summary",
                     4,
                     1,
-                    "found nothing, null, expected text",
+                    "found nothing, expected text",
                     fix="expected: one sentence that says what the model does",
                 )
             ],
@@ -488,7 +525,7 @@ VERSION = 'expected: MAJOR.MINOR or MAJOR.MINOR.PATCH, quoted, such as "1.0.0"'
                     "maintainers",
                     6,
                     1,
-                    "[] should be non-empty",
+                    "found 0 items, expected at least 1 item",
                     fix="expected: who answers for the model",
                 )
             ],
@@ -511,7 +548,15 @@ VERSION = 'expected: MAJOR.MINOR or MAJOR.MINOR.PATCH, quoted, such as "1.0.0"'
         pytest.param(
             "schema: 1",
             "schema: 0",
-            [finding("schema", 1, 1, "found 0, expected 1")],
+            [
+                finding(
+                    "schema",
+                    1,
+                    1,
+                    "found 0, expected 1",
+                    fix="expected: the number of this document's schema, 1",
+                )
+            ],
             id="a schema number that never was",
         ),
         pytest.param(
@@ -537,7 +582,7 @@ VERSION = 'expected: MAJOR.MINOR or MAJOR.MINOR.PATCH, quoted, such as "1.0.0"'
                     "",
                     1,
                     1,
-                    "found nothing, null, expected a mapping",
+                    "found nothing, expected a mapping",
                     fix="expected: What a model is, and the files its archive is "
                     "built from.",
                 )
@@ -602,7 +647,12 @@ def test_what_a_schema_refuses_is_found_in_its_place(old, new, expected):
         pytest.param(
             {"deviceType": "neuron"},
             finding(
-                "deviceType", 6, 1, 'found "neuron", expected one of ["cpu", "gpu"]'
+                "deviceType",
+                6,
+                1,
+                'found "neuron", expected one of ["cpu", "gpu"]',
+                fix="expected: where the model must run: cpu or gpu; without it, a GPU "
+                "where the host has one",
             ),
             id="one of several",
         ),
@@ -612,7 +662,7 @@ def test_what_a_schema_refuses_is_found_in_its_place(old, new, expected):
                 "maxBatchDelay",
                 4,
                 1,
-                "0 is less than the minimum of 1",
+                "found 0, expected at least 1",
                 fix="expected: how long to wait for a full batch, in milliseconds, "
                 "at least 1; TorchServe reads 0 as 100",
             ),
@@ -637,20 +687,20 @@ def test_what_a_schema_refuses_is_found_in_its_place(old, new, expected):
                 3,
                 'found "a.rar"; that is not allowed here',
                 fix="expected: the name of a .tar.gz, .tgz, .tar or .zip that the "
-                "handler unpacks beside the model file",
+                "handler unpacks beside the model file; several as a list, or with "
+                "commas between them",
             ),
             id="an ending",
         ),
         pytest.param(
             {"maxWorkers": None},
             finding(
-                "",
+                "minWorkers",
                 1,
                 1,
-                "'maxWorkers' is a dependency of 'minWorkers'",
-                fix="expected: TorchServe's model config with the `system:` block of "
-                "model-servers. TorchServe ignores mistakes in it silently, so "
-                "unknown keys and impossible values are refused here.",
+                "minWorkers needs maxWorkers beside it; TorchServe 0.12 ignores it "
+                "alone and starts no worker",
+                fix="add `maxWorkers:`",
             ),
             id="a key that needs another",
         ),
@@ -709,7 +759,7 @@ def test_a_wrong_name_in_a_host_profile_is_found_where_it_stands():
 
     letters = "a model's name is lower-case letters and digits, joined by single _ or -"
     assert findings == [
-        finding("models", 2, 1, f'found "Big"; {letters}'),
+        finding("models.Big", 4, 3, f'found "Big"; {letters}'),
         finding(
             "models.wee",
             5,

@@ -123,12 +123,19 @@ def test_findings_of_all_models_come_in_one_run(ms, registry):
     assert "name is 'my_network', but the directory is 'other'" in out
 
 
-def test_an_unknown_model_lists_the_known_ones(ms, registry):
-    status, _, err = ms("validate", "my-network", "--registry", registry)
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        pytest.param("my-network", "did you mean 'my_network'?", id="nearly"),
+        pytest.param("digits", "models here: my_network", id="another"),
+    ],
+)
+def test_an_unknown_model_is_answered_with_the_known_ones(ms, registry, name, hint):
+    status, _, err = ms("validate", name, "--registry", registry)
 
     assert status == 2
-    assert "there is no model 'my-network'" in err
-    assert "hint: models here: my_network" in err
+    assert f"there is no model {name!r}" in err
+    assert f"hint: {hint}" in err
 
 
 @pytest.mark.parametrize(

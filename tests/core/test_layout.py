@@ -53,9 +53,8 @@ def spec(*, golden=None, **build):
 
 
 def members(files=FILES, *, archive=None, golden=None, **build):
-    return plan_members(
-        spec(golden=golden, **build), Serving(extra_files=archive), files
-    )
+    serving = Serving(extra_files=(archive,) if archive else ())
+    return plan_members(spec(golden=golden, **build), serving, files)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +237,19 @@ def test_members_with_one_path_are_a_collision(files, build, expected):
     found = members([*FILES, *files], **build)
 
     assert list(collisions(found)) == expected
+
+
+def test_an_archive_that_stands_ready_travels_beside_the_one_that_is_made():
+    build = {"extra_files": ["library", "ready.zip"]}
+
+    found = plan_members(
+        spec(**build),
+        Serving(extra_files=("ready.zip", "made.tar")),
+        ["library/a.py", "ready.zip"],
+    )
+
+    assert Member("ready.zip", ModelFile("ready.zip")) in found
+    assert Member("made.tar", SourceArchive(("library/a.py",))) in found
 
 
 @pytest.mark.parametrize("archive", [None, "source.tar"])

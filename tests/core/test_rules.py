@@ -93,7 +93,7 @@ SYSTEM = {"system": {"extraFiles": "library.tar.gz"}}
             id="a request in a file",
         ),
         pytest.param(
-            {"requirements": "# torch\nnumpy>=2\ntorchmetrics\n-r more.txt\n"},
+            {"requirements": "# torch\nnumpy==2.2.6\ntorchmetrics==1.4.0 # a\n"},
             id="requirements",
         ),
         pytest.param(
@@ -233,7 +233,7 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
             {
                 "model": {"build": {"requirements_file": "requirements.txt"}},
                 "files": ["requirements.txt"],
-                "requirements": "numpy\n torch >= 2\nTorchVision==1\n",
+                "requirements": "numpy==2.2.6\n torch >= 2\nTorchVision==1\n",
             },
             [
                 finding(
@@ -315,8 +315,8 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
             [
                 finding(
                     Code.EXTRA_FILES,
-                    "system.extraFiles is 'library.tar.gz', but build.extra_files "
-                    "lists nothing",
+                    "build.extra_files lists nothing for system.extraFiles "
+                    "'library.tar.gz'",
                     path="model-config.yaml",
                     where="system.extraFiles",
                     fix="list the files of the archive in build.extra_files of "
@@ -359,6 +359,23 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
                 )
             ],
             id="an archive that cannot be made",
+        ),
+        pytest.param(
+            {
+                "files": ["library/a.py"],
+                "model": EXTRA,
+                "config": {"system": {"extraFiles": ["a.tar", "b.tar"]}},
+            },
+            [
+                finding(
+                    Code.EXTRA_FILES,
+                    "a.tar, b.tar do not exist; the build makes at most one archive",
+                    path="model-config.yaml",
+                    where="system.extraFiles",
+                    fix="name one archive for build.extra_files, or add the others",
+                )
+            ],
+            id="two archives to be made",
         ),
         pytest.param(
             {"model": {"build": {"extra_files": ["handler_model.py"]}}},
@@ -469,7 +486,7 @@ def test_a_link_out_of_the_model_is_found_where_it_would_be_packed():
 
     packed = contribution()
     packed = replace(packed, files={**files, "checkpoint.pt": away})
-    unused = replace(packed, files={**files, "notes.txt": away})
+    unused = replace(packed, files={**files, "NOTICE": away})
 
     assert found(packed) == [
         finding(
@@ -558,13 +575,31 @@ def test_codes_keep_their_meaning():
         "UNREADABLE": "MS001",
         "SHAPE": "MS002",
         "TOO_NEW": "MS003",
+        "NOT_EXCEPTED": "MS004",
+        "EXPIRED_EXCEPTION": "MS005",
+        "UNUSED_EXCEPTION": "MS006",
         "NAME": "MS010",
+        "TWIN": "MS011",
         "MISSING_FILE": "MS020",
         "OUTSIDE_MODEL": "MS021",
         "COLLISION": "MS022",
         "EXTRA_FILES": "MS023",
+        "HANDLER_OPTION": "MS024",
+        "CONTRADICTION": "MS025",
+        "UNUSED_FILE": "MS026",
+        "TIMEOUT": "MS027",
+        "BATCH_DELAY": "MS028",
+        "DEAD_LINK": "MS029",
         "NO_HANDLER": "MS030",
+        "SHADOWED": "MS031",
         "REQUIREMENTS": "MS040",
+        "UNPINNED": "MS041",
+        "REQUIREMENT_OPTION": "MS042",
         "CHECKPOINT": "MS050",
+        "LARGE_FILE": "MS052",
         "GOLDEN": "MS060",
+        "SECRET": "MS080",
+        "ABSOLUTE_PATH": "MS081",
+        "GPU_MEMORY": "MS082",
+        "CLIENT_TIMEOUT": "MS083",
     }

@@ -1,5 +1,7 @@
 """What the documents say, as values."""
 
+import pytest
+
 import zoo
 from model_servers.core.host import ServedVersion
 from model_servers.core.names import Ref, Version
@@ -62,9 +64,23 @@ def test_a_model_config_is_read_with_its_units():
         max_batch_delay_ms=5,
         response_timeout_s=30,
         startup_timeout_s=60,
-        extra_files="a.tar",
+        extra_files=("a.tar",),
         gpu_memory_mib=500,
     )
+
+
+@pytest.mark.parametrize(
+    ("listed", "names"),
+    [
+        pytest.param("a.tar", ("a.tar",), id="a name"),
+        pytest.param("a.tar, b.zip", ("a.tar", "b.zip"), id="names with commas"),
+        pytest.param(["a.tar", "b.zip"], ("a.tar", "b.zip"), id="a list"),
+    ],
+)
+def test_extra_files_are_read_as_the_handler_reads_them(listed, names):
+    serving = Serving.from_mapping({"system": {"extraFiles": listed}})
+
+    assert serving.extra_files == names
 
 
 def test_a_host_profile_needs_only_its_models():

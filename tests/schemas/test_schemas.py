@@ -1,5 +1,6 @@
 """The JSON Schemas, as any editor or generic validator reads them."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,12 +12,11 @@ import zoo
 from model_servers.adapters import bundled, documents
 from model_servers.core import names
 from model_servers.core.findings import Code
+from model_servers_handler.options import HandlerOptions, SystemOptions
+from schemas.known import NAMES, VALID, VALID_DOCUMENTS, schema
 
 ROOT = Path(__file__).parents[2]
 SCHEMAS = sorted(bundled.schemas().glob("*.schema.json"))
-WRITTEN_BY_PEOPLE = ["golden", "model", "model-config", "sync"]
-WRITTEN_BY_TOOLS = ["release"]
-
 GUIDE = """\
 # TorchServe controls. These parameters are used to control model workers, batching, etc. These parameters are optional, if not provided TorchServe will use default values.
 
@@ -40,23 +40,6 @@ system:
   maxGPUMemory: 500     # Max GPU Memory needed by model in MB. In case this is set, the model will not be able to access more than the limit.
 """  # noqa: E501 -- the sample of the hosting guide, letter by letter
 
-PROFILE = """\
-schema: 1
-store: s3://bucket/prefix
-model_store: /srv/models
-torchserve:
-  management: http://127.0.0.1:8081
-models:
-  tiny: "1.0"
-  my_network: latest
-drain_s: 2.5
-"""
-
-
-def schema(name):
-    path = bundled.schemas() / f"{name}.schema.json"
-    return json.loads(path.read_text(encoding="utf-8"))
-
 
 def errors(name, data):
     """Check as a stranger's tool would: nothing of ours takes part."""
@@ -64,21 +47,37 @@ def errors(name, data):
     return [error.message for error in validator.iter_errors(data)]
 
 
-def properties(part, place):
-    """Yield every property that a schema declares, with its place."""
+def parts(part, place):
+    """Yield every value that a schema describes, with its place: itself first."""
+    yield place, part
     for key, inner in part.get("properties", {}).items():
-        yield f"{place}.{key}", inner
-        yield from properties(inner, f"{place}.{key}")
+        yield from parts(inner, f"{place}.{key}")
     for keyword in ("items", "additionalProperties"):
-        inner = part.get(keyword)
-        if isinstance(inner, dict):
-            yield from properties(inner, f"{place}[]")
+        if isinstance(part.get(keyword), dict):
+            yield from parts(part[keyword], f"{place}[]")
+
+
+def subschemas(part):
+    """Yield every schema in a schema, those that only say what must not be too."""
+    yield part
+    for keyword, inner in part.items():
+        if keyword in ("properties", "dependentSchemas"):
+            for each in inner.values():
+                yield from subschemas(each)
+        elif keyword in ("allOf", "anyOf", "oneOf"):
+            for each in inner:
+                yield from subschemas(each)
+        elif isinstance(inner, dict) and keyword in SCHEMA_KEYWORDS:
+            yield from subschemas(inner)
+
+
+SCHEMA_KEYWORDS = {"items", "additionalProperties", "propertyNames", "if", "then"}
 
 
 def test_every_document_has_a_schema():
     found = {path.name.removesuffix(".schema.json") for path in SCHEMAS}
 
-    assert found == {*WRITTEN_BY_PEOPLE, *WRITTEN_BY_TOOLS}
+    assert found == set(NAMES)
 
 
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.name)
@@ -92,31 +91,114 @@ def test_a_schema_is_a_valid_2020_12_schema_and_says_what_it_is(path):
     assert found["description"]
 
 
-@pytest.mark.parametrize("name", WRITTEN_BY_PEOPLE)
-def test_every_property_that_people_write_says_what_it_is(name):
+@pytest.mark.parametrize("name", NAMES)
+def test_every_value_says_what_it_is(name):
     silent = [
         place
-        for place, part in properties(schema(name), name)
+        for place, part in parts(schema(name), name)
         if not part.get("description")
     ]
 
     assert silent == []
 
 
-@pytest.mark.parametrize("name", WRITTEN_BY_PEOPLE + WRITTEN_BY_TOOLS)
-def test_unknown_keys_are_refused_everywhere(name):
-    whole = schema(name)
-    objects = [(name, whole), *properties(whole, name)]
-    open_to_all = [
-        place
-        for place, part in objects
-        if "properties" in part and part.get("additionalProperties") is not False
+@pytest.mark.parametrize("name", NAMES)
+def test_every_property_has_a_title_and_an_example(name):
+    bare = [
+        f"{place}.{key}"
+        for place, part in parts(schema(name), name)
+        for key, inner in part.get("properties", {}).items()
+        if "title" not in inner or not EXAMPLES & inner.keys()
     ]
 
-    assert open_to_all == []
+    assert bare in ([], ["model-config.handler.warmup.json"])  # anything at all
 
 
-@pytest.mark.parametrize("name", ["golden", "model", "release", "sync"])
+EXAMPLES = {"examples", "default"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_has_a_unit_and_a_least_value(name):
+    numbers = [
+        (place, part)
+        for place, part in parts(schema(name), name)
+        if part.get("type") in ("integer", "number") and "const" not in part
+    ]
+
+    assert [place for place, part in numbers if not part.get("unit")] == []
+    unbounded = [place for place, part in numbers if "minimum" not in part]
+    assert unbounded in ([], ["release.resources[]"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_example_and_default_is_accepted(name):
+    refused = [
+        (place, example, error.message)
+        for place, part in parts(schema(name), name)
+        for example in [*part.get("examples", ()), *defaults(part)]
+        for error in jsonschema.Draft202012Validator(part).iter_errors(example)
+    ]
+
+    assert refused == []
+    assert schema(name)["examples"]
+
+
+def defaults(part):
+    return [part["default"]] if "default" in part else []
+
+
+OPEN = {
+    "model-config.handler",
+    "model-config.pt2",
+    "model-config.pt2.compile",
+    "model-config.pt2.export",
+    "model-config.micro_batching",
+    "model-config.pippy",
+    "model-config.deepspeed",
+    "model-config.dali",
+}
+"""What TorchServe's Python reads, and users' handlers too: keys of their own."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_keys_are_refused_everywhere_else(name):
+    open_to_all = {
+        place
+        for place, part in parts(schema(name), name)
+        if "properties" in part and part.get("additionalProperties") is not False
+    }
+
+    assert open_to_all == {place for place in OPEN if place.startswith(f"{name}.")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_no_single_value_breaks_is_explained_by_the_schema(name):
+    hard = {"anyOf", "oneOf", "not", "dependentRequired", "contains", "format"}
+    unexplained = [
+        part
+        for part in subschemas(schema(name))
+        if hard & part.keys() and not {"errorMessage", "pattern"} & part.keys()
+    ]
+
+    assert unexplained == []
+
+
+def test_the_options_of_the_shared_handler_are_typed_as_it_takes_them():
+    described = schema("model-config")["properties"]
+    for section, options in [("handler", HandlerOptions), ("system", SystemOptions)]:
+        known = described[section]["properties"]
+        for field in dataclasses.fields(options):
+            for example in known[field.name].get("examples", ()):
+                assert field.metadata["fits"](example), field.name
+            if field.default is not None:
+                default = known[field.name].get("default", field.default)
+                assert default == field.default, field.name
+    assert {field.name for field in dataclasses.fields(SystemOptions)} == set(
+        described["system"]["properties"]
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "model-config"])
 def test_our_own_documents_say_their_schema_number(name):
     found = schema(name)
 
@@ -134,6 +216,13 @@ def test_names_and_versions_are_the_same_everywhere():
     models = schema("sync")["properties"]["models"]
     assert models["propertyNames"]["pattern"] == name
     assert models["additionalProperties"]["pattern"] == f"^(latest|{version[1:-1]})$"
+    channels = schema("channels")["properties"]["channels"]
+    assert channels["propertyNames"]["allOf"][0]["pattern"] == name
+    assert channels["additionalProperties"]["pattern"] == version
+    pointer = schema("channel-pointer")["properties"]
+    assert pointer["channel"]["pattern"] == name
+    assert pointer["models"]["propertyNames"]["pattern"] == name
+    assert pointer["models"]["additionalProperties"]["pattern"] == version
 
 
 REGISTRY = [
@@ -165,10 +254,44 @@ def test_the_registry_has_documents_of_every_kind():
 
 
 @pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        pytest.param(path, name, id=path.relative_to(ROOT).as_posix())
+        for path, name in REGISTRY
+    ],
+)
+def test_an_editor_finds_the_schema_of_a_document_of_the_registry(path, name):
+    first, _, _ = path.read_text(encoding="utf-8").partition("\n")
+
+    known, _, named = first.partition("$schema=")
+    assert known == "# yaml-language-server: "
+    assert (path.parent / named).resolve() == bundled.schemas() / f"{name}.schema.json"
+
+
+@pytest.mark.parametrize(
+    "path", VALID_DOCUMENTS, ids=lambda path: path.relative_to(VALID).as_posix()
+)
+def test_every_kind_of_document_that_people_have_is_accepted(path):
+    text, name = path.read_text(encoding="utf-8"), path.parent.name
+
+    assert errors(name, yaml.safe_load(text)) == []
+    document, findings = documents.load(text, schema=name, path="x", shown_as="x")
+    assert findings == []
+    assert document.data == yaml.safe_load(text)
+
+
+def test_there_is_a_valid_model_config_with_every_key():
+    used = set()
+    for path in VALID.glob("model-config/*.yaml"):
+        used |= yaml.safe_load(path.read_text(encoding="utf-8")).keys()
+
+    assert used == set(schema("model-config")["properties"])
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [
         pytest.param("model-config", GUIDE, id="the guide's model config"),
-        pytest.param("sync", PROFILE, id="a host profile"),
         pytest.param("model", zoo.as_yaml(zoo.model_document()), id="the zoo's model"),
         pytest.param("golden", zoo.as_yaml(zoo.CASE), id="the zoo's golden case"),
     ],

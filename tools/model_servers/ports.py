@@ -7,6 +7,7 @@ side fails, with a hint; adapters wrap everything else.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,6 +41,30 @@ class Registry(Protocol):
 
     def commit(self) -> str | None:
         """Give the git commit of the checkout; None outside git."""
+
+
+class Stage(Protocol):
+    """A model's directory before anybody can see it."""
+
+    def write(self, path: str, content: str) -> None:
+        """Write a text."""
+
+    def copy(self, path: str, source: Path) -> Digests:
+        """Copy a file, and give the digests of what was copied."""
+
+
+class NewModels(Protocol):
+    """Makes model directories in a checkout."""
+
+    def staged(self, name: str) -> AbstractContextManager[Stage]:
+        """Make a directory that becomes a model at the end of the block.
+
+        Interrupted at any moment, it leaves nothing that looks like a model.
+
+        Raises:
+            RequestError: something of that name is there; it stays as it is.
+            OutsideError: the disk cannot be written.
+        """
 
 
 class ArchiveWriter(Protocol):

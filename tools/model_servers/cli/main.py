@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
-from model_servers.cli import demo, host, model, release
+from model_servers.cli import demo, doctor, host, init, model, release
 from model_servers.cli.parser import parser
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.errors import ExitStatus, ModelServersError
 
 _COMMANDS = {
+    "doctor": doctor.doctor,
+    "init": init.init,
     "validate": model.validate,
     "build": model.build,
     "test": model.test,
@@ -30,6 +33,10 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``ms`` and give its exit status."""
+    # A file's name may be no text, and a terminal may not know every character.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     # Ends that would skip the cleaning up are made to look like Ctrl-C.
     for ending in (signal.SIGTERM, signal.SIGHUP):

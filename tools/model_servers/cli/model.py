@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import argparse
 import json
+from datetime import datetime, timezone
 from pathlib import Path
 
 from model_servers.cli import render, trial, wire
+from model_servers.cli.catalogue import explained
 from model_servers.cli.settings import Settings
 from model_servers.core.findings import Finding
-from model_servers.errors import ExitStatus
+from model_servers.errors import ExitStatus, RequestError
 from model_servers.journeys.validate import validate as find
 
 
 def validate(options: argparse.Namespace, settings: Settings) -> ExitStatus:
-    """Show everything that is wrong."""
-    names, findings = findings_of(options.models, settings)
+    """Show everything that is wrong, and what is worth a look."""
+    if options.explain is not None:
+        print(explained(options.explain))
+        return ExitStatus.DONE
+    if options.all and options.models:
+        raise RequestError(
+            "--all means every model, and models are named too",
+            hint="leave out --all, or the names",
+        )
+    names, findings = _everything(options.models, settings)
     if options.format == "json":
         print(json.dumps(render.findings_mapping(findings), indent=2))
     elif options.format == "github":
         print(render.findings_github(findings))
     else:
         print(render.findings_text(findings, models=len(names)))
-    return ExitStatus.FINDINGS if findings else ExitStatus.DONE
+    return _status(findings)
 
 
 def build(options: argparse.Namespace, settings: Settings) -> ExitStatus:
@@ -55,7 +65,24 @@ def test(options: argparse.Namespace, settings: Settings) -> ExitStatus:
 def findings_of(
     wanted: list[str], settings: Settings
 ) -> tuple[list[str], list[Finding]]:
-    """Validate the models asked for, or all; give their names and findings."""
+    """Validate the models asked for, or all; give their names and what is wrong.
+
+    Hints are for ``ms validate``: nothing that comes after it stops for one.
+    """
+    names, findings = _everything(wanted, settings)
+    return names, [finding for finding in findings if finding.is_error]
+
+
+def _everything(
+    wanted: list[str], settings: Settings
+) -> tuple[list[str], list[Finding]]:
     registry = wire.registry(settings)
     names = list(dict.fromkeys(wanted)) or registry.names()
-    return names, find(registry, names)
+    # Days begin and end in UTC, so that a pull request and its author agree.
+    today = datetime.now(timezone.utc).date().isoformat()
+    return names, find(registry, names, today=today)
+
+
+def _status(findings: list[Finding]) -> ExitStatus:
+    is_wrong = any(finding.is_error for finding in findings)
+    return ExitStatus.FINDINGS if is_wrong else ExitStatus.DONE

@@ -34,6 +34,8 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"ms {__version__}")
     commands = root.add_subparsers(metavar="COMMAND", required=True)
+    _doctor(commands)
+    _init(commands)
     _validate(commands)
     _build(commands)
     _test(commands)
@@ -50,6 +52,43 @@ def _command(commands: _Commands, name: str, text: str) -> _Parser:
     return commands.add_parser(name, help=text, description=text)
 
 
+def _doctor(commands: _Commands) -> None:
+    command = _command(
+        commands, "doctor", "check that this machine can test and serve models"
+    )
+    command.set_defaults(command="doctor")
+    _json(command)
+    _registry(command)
+    _work(command)
+
+
+def _init(commands: _Commands) -> None:
+    command = _command(
+        commands, "init", "make a new model that validates and serves at once"
+    )
+    command.set_defaults(command="init")
+    command.add_argument("name", metavar="NAME", help="of the model and its directory")
+    start = command.add_mutually_exclusive_group()
+    start.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="a .pt, .pth or .safetensors file, which is copied; its tensors tell the"
+        " network",
+    )
+    start.add_argument(
+        "--from-example", metavar="MODEL", help="copy this model of the registry"
+    )
+    command.add_argument("--summary", metavar="TEXT", help="what the model does")
+    command.add_argument("--license", metavar="ID", help="an SPDX expression")
+    command.add_argument(
+        "--maintainer",
+        action="append",
+        metavar="@ACCOUNT",
+        help="who answers for the model; can be repeated (git's user)",
+    )
+    _registry(command)
+
+
 def _validate(commands: _Commands) -> None:
     command = _command(commands, "validate", "check models; show everything wrong")
     command.set_defaults(command="validate")
@@ -59,6 +98,15 @@ def _validate(commands: _Commands) -> None:
         choices=("text", "json", "github"),
         default="text",
         help="github writes annotations for a pull request",
+    )
+    command.add_argument("--all", action="store_true", help="every model")
+    command.add_argument(
+        "--static", action="store_true", help="run no code of the models"
+    )
+    command.add_argument(
+        "--explain",
+        metavar="CODE",
+        help="tell what a code such as MS050 means, and nothing else; all for every",
     )
     _registry(command)
 
@@ -187,6 +235,10 @@ def _torchserve(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use the Java of JAVA_HOME or the PATH, not the installed wheel",
     )
+    _work(command)
+
+
+def _work(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--work",
         metavar="DIR",

@@ -23,6 +23,8 @@ from model_servers.core.plan import (
 from model_servers.core.release import Release, ReleasePlan
 from model_servers.journeys.build import Built
 
+_MAX_ANNOTATIONS = 10
+
 
 def size(size_bytes: int) -> str:
     """Write a number of bytes with the unit that keeps it short.
@@ -38,26 +40,43 @@ def size(size_bytes: int) -> str:
 
 
 def findings_text(findings: Sequence[Finding], *, models: int) -> str:
-    """Write findings for a terminal: one per line, its fix below."""
+    """Write findings for a terminal: one per line, its fix below, and a count."""
     lines: list[str] = []
-    for finding in findings:
+    for finding in _shown(findings):
         lines.append(str(finding))
         if finding.fix:
             lines.append(f"    fix: {finding.fix}")
-    count = f"{models} model{'' if models == 1 else 's'}"
-    lines.append(f"{count}: {len(findings) or 'no'} finding{'s'[len(findings) == 1 :]}")
+    lines.append(f"{_count(models, 'model')}: {_counts(findings)}")
     return "\n".join(lines)
 
 
-def findings_github(findings: Iterable[Finding]) -> str:
-    """Write findings as workflow commands, which GitHub shows in the files."""
-    return "\n".join(_annotation(finding) for finding in findings)
+def findings_github(findings: Sequence[Finding]) -> str:
+    """Write findings as workflow commands, which GitHub shows in the files.
+
+    Source: GitHub shows 10 errors and 10 notices of a step, and drops the others
+        without a word.
+    """
+    shown = _shown(findings)
+    errors = [finding for finding in shown if finding.is_error]
+    hints = [finding for finding in shown if finding.is_hint]
+    lines = [
+        _annotation(finding)
+        for some in (errors, hints)
+        for finding in some[:_MAX_ANNOTATIONS]
+    ]
+    more = len(shown) - len(lines)
+    if more:
+        lines.append(
+            f"{more} more of {_counts(findings)}: run `ms validate` to see them all"
+        )
+    return "\n".join(lines)
 
 
 def findings_mapping(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     """Give findings as JSON values."""
     return [
         {
+            "severity": finding.code.severity.value,
             "path": finding.path,
             "where": finding.where,
             "line": finding.line,
@@ -66,7 +85,7 @@ def findings_mapping(findings: Iterable[Finding]) -> list[dict[str, Any]]:
             "message": finding.message,
             "fix": finding.fix,
         }
-        for finding in findings
+        for finding in _shown(findings)
     ]
 
 
@@ -185,6 +204,30 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def _shown(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if not finding.excepted_because]
+
+
+def _counts(findings: Sequence[Finding]) -> str:
+    """Count findings by what they do, such as ``2 findings, 1 hint``."""
+    errors = sum(finding.is_error for finding in findings)
+    hints = sum(finding.is_hint for finding in findings)
+    excepted = len(findings) - errors - hints
+    counts = [_count(errors, "finding")]
+    counts += [_count(hints, "hint")] if hints else []
+    counts += [f"{excepted} excepted"] if excepted else []
+    return ", ".join(counts)
+
+
+def _count(number: int, thing: str) -> str:
+    """Write a number of things.
+
+    >>> _count(0, "finding"), _count(1, "hint"), _count(2, "hint")
+    ('no findings', '1 hint', '2 hints')
+    """
+    return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
+
+
 def _headline(change: Change) -> str:
     if change.after is None:
         versions = f"{change.name}@{change.before}"
@@ -205,7 +248,8 @@ def _annotation(finding: Finding) -> str:
     )
     text = f"{finding.where}: {finding.message}" if finding.where else finding.message
     fix = f"\nfix: {finding.fix}" if finding.fix else ""
-    return f"::error {properties}::{_escaped(text + fix)}"
+    kind = "error" if finding.is_error else "notice"
+    return f"::{kind} {properties}::{_escaped(text + fix)}"
 
 
 def _escaped(text: str, *, also: str = "") -> str:

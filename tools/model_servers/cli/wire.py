@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
+from model_servers.core.doctor import Machine
 from model_servers.core.profile import HostProfile
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
+from model_servers.journeys.init import Init
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
 
@@ -30,6 +32,38 @@ def registry(settings: Settings) -> Registry:
     from model_servers.adapters.checkout import Checkout
 
     return Checkout(settings.registry)
+
+
+def init(settings: Settings) -> Init:
+    """Give the journey that makes new models."""
+    from model_servers.adapters import checkpoint_file
+    from model_servers.adapters.new_models import NewModels
+
+    return Init(
+        registry=registry(settings),
+        new_models=NewModels(settings.registry),
+        read_checkpoint=checkpoint_file.read,
+    )
+
+
+def machine(settings: Settings) -> Machine:
+    """Look at this machine."""
+    from model_servers.adapters import machine
+
+    try:
+        from model_servers.adapters import nvml
+    except ModuleNotFoundError:
+        gpus = None
+    else:
+        gpus = nvml.names()
+    return machine.look(registry=settings.registry, work=settings.work, gpus=gpus)
+
+
+def maintainer(settings: Settings) -> str | None:
+    """Say who works in the checkout, if git knows."""
+    from model_servers.adapters import git
+
+    return git.maintainer(settings.registry)
 
 
 def build(settings: Settings) -> Build:

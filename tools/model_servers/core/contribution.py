@@ -32,6 +32,11 @@ class FileFacts:
     leaves_model: bool = False
     """It is a link to a directory, or out of the model's directory."""
 
+    link_to: str = ""
+    """The file of the model that it is a link to."""
+
+    is_readable: bool = True
+
 
 @dataclass(frozen=True, kw_only=True)
 class Digests:

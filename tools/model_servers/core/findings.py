@@ -28,18 +28,26 @@ class Finding:
     fix: str = ""
     """What to change, or the next command to type."""
 
+    excepted_because: str = ""
+    """The reason why ``model.yaml`` asks to overlook it; empty if it does not."""
+
     def __str__(self) -> str:
         place = ":".join(
             str(part) for part in (self.path, self.line, self.column) if part
         )
         where = f" {self.where}:" if self.where else ""
-        hint = "" if self.is_error else " hint:"
+        hint = " hint:" if self.is_hint else ""
         return f"{place}:{where} {self.code.value}{hint} {self.message}"
 
     @property
     def is_error(self) -> bool:
-        """Whether it must be mended; a hint need not be."""
-        return self.code.severity is Severity.ERROR
+        """Whether it must be mended; a hint and an exception need not be."""
+        return self.code.severity is Severity.ERROR and not self.excepted_because
+
+    @property
+    def is_hint(self) -> bool:
+        """Whether it is worth a look."""
+        return self.code.severity is Severity.HINT and not self.excepted_because
 
     @property
     def order(self) -> tuple[str, int, int, str, str]:

@@ -161,22 +161,25 @@ def collisions(members: Iterable[Member]) -> Iterator[tuple[str, list[Source]]]:
     """
     package = Member(HANDLER_PACKAGE, HandlerFile(HANDLER_PACKAGE))
     claims: dict[str, list[Member]] = {package.path: [package]}
+    inside: dict[str, Member] = {}
     for member in members:
-        for path in _unpacked(member):
-            claims.setdefault(path.lower(), []).append(Member(path, member.source))
+        for path in unpacked(member):
+            claim = Member(path, member.source)
+            claims.setdefault(path.lower(), []).append(claim)
+            for folder in _folders(path.lower()):
+                inside.setdefault(folder, claim)
     for claimed, claimants in claims.items():
-        inside = [
-            other
-            for path, others in claims.items()
-            if path.startswith(f"{claimed}/")
-            for other in others
-        ]
-        if len(claimants) > 1 or inside:
-            rivals = [*claimants, *inside[:1]]
+        if len(claimants) > 1 or claimed in inside:
+            rivals = [*claimants, *([inside[claimed]] if claimed in inside else [])]
             yield claimants[0].path, [member.source for member in rivals]
 
 
-def _unpacked(member: Member) -> list[str]:
+def _folders(path: str) -> Iterator[str]:
+    while path := posixpath.dirname(path):
+        yield path
+
+
+def unpacked(member: Member) -> list[str]:
     """List the files that a member becomes where the model runs."""
     if isinstance(member.source, SourceArchive):
         return [member.path, *member.source.paths]
@@ -266,16 +269,30 @@ def manifest(
 
 
 def _extra_members(
-    extra_files: tuple[str, ...], archive: str | None, files: list[str]
+    extra_files: tuple[str, ...], archives: tuple[str, ...], files: list[str]
 ) -> list[Member]:
-    if archive is not None and makes_source_archive(extra_files, archive, files):
-        sources = [file for path in extra_files for file in below(path, files)]
-        return [Member(archive, SourceArchive(tuple(sources)))]
-    return [
-        Member(file, ModelFile(file))
-        for path in extra_files
-        for file in below(path, files)
+    made = [
+        archive
+        for archive in archives
+        if makes_source_archive(extra_files, archive, files)
     ]
+    # Archives that stand ready travel as they are, beside the one that is made.
+    plain = tuple(path for path in extra_files if not made or path in archives)
+    members = [Member(file, ModelFile(file)) for file in _sources(plain, files)]
+    if made:
+        packed = tuple(path for path in extra_files if path not in plain)
+        members.append(Member(made[0], SourceArchive(tuple(_sources(packed, files)))))
+    return members
+
+
+def _sources(extra_files: tuple[str, ...], files: list[str]) -> list[str]:
+    """Give what *extra_files* lists, looking at each file of the directory once."""
+    found: dict[str, list[str]] = {path.rstrip("/"): [] for path in extra_files}
+    for file in files:
+        for place in (file, *_folders(file)):
+            if place in found:
+                found[place] += below(place, [file])
+    return [file for path in extra_files for file in found[path.rstrip("/")]]
 
 
 def _input(source: ModelFile | SourceArchive, digests: Mapping[str, str]) -> Any:

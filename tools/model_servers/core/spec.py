@@ -5,7 +5,7 @@ The schemas have checked the shape; nothing is checked twice here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +100,8 @@ class Serving:
     max_batch_delay_ms: int | None = None
     response_timeout_s: int | None = None
     startup_timeout_s: int | None = None
-    extra_files: str | None = None
-    """``system.extraFiles``: the archive that the handler unpacks."""
+    extra_files: tuple[str, ...] = ()
+    """``system.extraFiles``: the archives that the handler unpacks."""
 
     gpu_memory_mib: int | None = None
     """``system.maxGPUMemory``, for one worker; the guide's MB are 2^20 bytes."""
@@ -117,6 +117,12 @@ class Serving:
             max_batch_delay_ms=data.get("maxBatchDelay"),
             response_timeout_s=data.get("responseTimeout"),
             startup_timeout_s=data.get("startupTimeout"),
-            extra_files=system.get("extraFiles"),
+            extra_files=_names(system.get("extraFiles", ())),
             gpu_memory_mib=system.get("maxGPUMemory"),
         )
+
+
+def _names(listed: str | Sequence[str]) -> tuple[str, ...]:
+    """Give the names in a list, or in a text with commas, as the handler reads it."""
+    names = listed.split(",") if isinstance(listed, str) else listed
+    return tuple(name.strip() for name in names)
