@@ -5,11 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup demo test soak check fix clean bench-handler
-=======
-.PHONY: help setup demo test check fix docs clean bench-handler bench-validate
->>>>>>> main
+.PHONY: help setup demo test soak check fix docs clean bench-handler bench-validate
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

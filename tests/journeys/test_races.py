@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from fakes.watcher import Quiet
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
 from model_servers.adapters.s3_store import S3Store
 from model_servers.core.names import Ref
-from model_servers.core.objects import Moved
 from model_servers.core.release import Release
 from model_servers.errors import RefusedError
 from model_servers.journeys.build import Build
@@ -39,16 +39,6 @@ def store(
     if request.param == "local":
         return LocalStore(tmp_path / "store")
     return s3_store(request.getfixturevalue("radosgw_at"))
-
-
-class Quiet:
-    """Watches nothing."""
-
-    def uploading(self, release: Release) -> Callable[[int], None]:
-        return lambda count: None
-
-    def released(self, release: Release, moved: Moved) -> None:
-        pass
 
 
 def race(store: ProbedStore, registries: list[Path]) -> list[RefusedError | None]:
