@@ -362,6 +362,21 @@ def test_what_is_deleted_is_gone(store: Store) -> None:
     assert list(store.keys("")) == []
 
 
+def test_who_deletes_does_not_disturb_who_writes_beside_it(store: Store) -> None:
+    def come_and_go(name: int) -> list[bool]:
+        made = []
+        for _ in range(20):
+            made.append(store.create(f"probe/run/{name}", b""))
+            store.delete(f"probe/run/{name}")
+        return made
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(come_and_go, range(4)))
+
+    assert made == [[True] * 20] * 4
+    assert list(store.keys("")) == []
+
+
 @pytest.mark.parametrize("store", ["local", "radosgw"], indirect=True)
 def test_a_file_larger_than_a_part_arrives_whole(store: Store, tmp_path: Path) -> None:
     source = tmp_path / "large"

@@ -145,6 +145,14 @@ class MemoryStore:
         self.moved[key] = moved
         return moved
 
+    @property
+    def comparison(self) -> str:
+        return "the bytes are compared"
+
+    def takes_damaged(self, key: str, body: bytes) -> bool:
+        self._called("takes_damaged", key)
+        return False
+
     def delete(self, key: str) -> None:
         self._called("delete", key)
         self.objects.pop(key, None)

@@ -164,6 +164,13 @@ class Store(Protocol):
 class ProbedStore(Store, Protocol):
     """A store with what is needed to find out what it really does."""
 
+    @property
+    def comparison(self) -> str:
+        """For people: how a swap says what it expects."""
+
+    def takes_damaged(self, key: str, body: bytes) -> bool:
+        """Write an object whose bytes change on their way; False if it is refused."""
+
     def delete(self, key: str) -> None:
         """Remove an object; done if there is none. Nothing released is removed."""
 

@@ -36,7 +36,9 @@ _PARTIAL = ".partial-"
 """Names of files that are being written; their writers hold a lock on them."""
 
 _LOCK = ".lock"
-"""Who moves an object of a folder holds the lock on this file in it."""
+"""Who moves an object of the store holds the lock on this file in its root."""
+
+_TRIES = 64
 
 
 class LocalStore:
@@ -121,7 +123,7 @@ class LocalStore:
         if expected is None:
             return self.create(key, body)
         target = self._root / key
-        with _outside(self.address), _locked(target.parent):
+        with _outside(self.address), self._locked():
             found = self.read_movable(key)
             if found is None or found.token != expected:
                 return False
@@ -164,10 +166,24 @@ class LocalStore:
             )
         return Moved(sent_bytes=sent, copied_bytes=copied)
 
+    @property
+    def comparison(self) -> str:
+        """Say how a swap compares."""
+        return "the bytes are compared under a lock"
+
+    def takes_damaged(self, key: str, body: bytes) -> bool:
+        """Say whether other bytes arrive; nothing on the way to a folder changes them."""
+        self.create(key, body)
+        return self.read(key) != body
+
     def delete(self, key: str) -> None:
-        """Remove an object; done if there is none."""
+        """Remove an object, and the folders that are empty then."""
+        target = self._root / key
         with _outside(self.address):
-            (self._root / key).unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
+            for folder in target.relative_to(self._root).parents[:-1]:
+                if not _is_removed(self._root / folder):
+                    return
 
     def leftovers(self) -> list[Leftover]:
         """List the files that are being written, or were when their writer died."""
@@ -225,14 +241,45 @@ class LocalStore:
     @contextmanager
     def _partial(self, target: Path) -> Iterator[tuple[BinaryIO, Path]]:
         """Give a locked file beside *target* that is gone in the end."""
-        target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
         try:
-            with partial.open("xb") as stream:
+            with _opened(partial) as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX)
                 yield stream, partial
         finally:
             partial.unlink(missing_ok=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Be the only one who moves objects; the lock ends with its holder."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        with (self._root / _LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _opened(file: Path) -> BinaryIO:
+    """Make a file and its folders, which others remove while they are empty."""
+    for attempt in range(_TRIES):
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            return file.open("xb")
+        except FileNotFoundError:
+            if attempt == _TRIES - 1:
+                raise
+    raise AssertionError  # the last try returns or raises
+
+
+def _is_removed(folder: Path) -> bool:
+    """Remove a folder unless something is in it."""
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        if error.errno != errno.ENOENT:
+            raise
+    return True
 
 
 def _unless_absent(error: OSError) -> None:
@@ -287,15 +334,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Be the only one who moves objects of *folder*; the lock ends with its holder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _is_abandoned(partial: Path) -> bool:

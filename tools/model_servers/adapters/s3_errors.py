@@ -19,6 +19,7 @@ from model_servers.errors import OutsideError
 ALREADY_THERE = frozenset({"PreconditionFailed", "412"})
 NOT_THERE = frozenset({"NoSuchKey", "404", "NotFound"})
 RACING = frozenset({"ConditionalRequestConflict", "409"})
+DAMAGED = frozenset({"XAmzContentSHA256Mismatch", "BadDigest", "InvalidDigest"})
 GONE_UPLOAD = frozenset({"NoSuchUpload"})
 
 _KINDS = (

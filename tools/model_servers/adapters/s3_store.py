@@ -33,6 +33,7 @@ _LONGEST_WAIT_S = 8.0
 _ABANDONED_AFTER = timedelta(days=1)
 """Nobody uploads one archive for so long."""
 
+_BEFORE_PUT = "before-send.s3.PutObject"
 _AGAIN = "repeat the command; it goes on where it stopped"
 
 
@@ -213,6 +214,30 @@ class S3Store:
                 hint="repeat the command; `ms store doctor` checks the store",
             )
         return moved
+
+    @property
+    def comparison(self) -> str:
+        """Say in which form the server wants its ETag back."""
+        form = "with quotes" if '"' in self._tag_form else "without its quotes"
+        return f"If-Match with the ETag {form}"
+
+    def takes_damaged(self, key: str, body: bytes) -> bool:
+        """Damage a body after it was signed, and say whether the server took it."""
+
+        def damage(request: Any, **_: Any) -> None:
+            request.body = bytes(byte ^ 1 for byte in body)
+
+        with self._outside():
+            self._s3.meta.events.register_first(_BEFORE_PUT, damage)
+            try:
+                self._s3.put_object(**self._object(key), Body=body)
+            except ClientError as error:
+                if s3_errors.code(error) not in s3_errors.DAMAGED:
+                    raise
+                return False
+            finally:
+                self._s3.meta.events.unregister(_BEFORE_PUT, damage)
+        return True
 
     def delete(self, key: str) -> None:
         """Remove an object; done if there is none."""
