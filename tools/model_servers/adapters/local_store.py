@@ -172,7 +172,7 @@ class LocalStore:
         return "the bytes are compared under a lock"
 
     def takes_damaged(self, key: str, body: bytes) -> bool:
-        """Say whether other bytes arrive; nothing on the way to a folder changes them."""
+        """Say whether other bytes arrive; no wire is in between that could do it."""
         self.create(key, body)
         return self.read(key) != body
 
