@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     _build(commands)
     _test(commands)
     _publish(commands)
+    _channels(commands)
     _store_commands(commands)
     _sync(commands)
     _demo(commands)
@@ -145,6 +146,27 @@ def _publish(commands: _Commands) -> None:
     _json(command)
     _registry(command)
     _store(command)
+
+
+def _channels(commands: _Commands) -> None:
+    group = _command(
+        commands, "channels", "movable names of released versions"
+    ).add_subparsers(metavar="COMMAND", required=True)
+    publish = _command(
+        group, "publish", "let the channels of a store point to what channels.yaml says"
+    )
+    publish.set_defaults(command="channels publish")
+    publish.add_argument(
+        "--dry-run", action="store_true", help="show what would be moved"
+    )
+    publish.add_argument(
+        "--prune",
+        action="store_true",
+        help="take models out of channels that the registry does not have any more",
+    )
+    _json(publish)
+    _registry(publish)
+    _store(publish)
 
 
 def _store_commands(commands: _Commands) -> None:

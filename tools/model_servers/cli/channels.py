@@ -1,0 +1,63 @@
+"""``ms channels``: where the channels of a store point to."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from model_servers.cli import render, wire
+from model_servers.cli.settings import Settings
+from model_servers.cli.watch import say
+from model_servers.core.channels import Move
+from model_servers.errors import ExitStatus
+from model_servers.journeys.channels import wanted_channels
+
+
+def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Move the channels of the store, if nothing is wrong with any channels.yaml."""
+    wanted, findings = wanted_channels(wire.registry(settings))
+    if findings:
+        say(render.findings_text(findings, models=len(wanted)))
+        return ExitStatus.FINDINGS
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    journey = wire.channels(at)
+    run = journey.plan if options.dry_run else journey.publish
+    moves = run(wanted, prune=options.prune)
+    if options.json:
+        print(json.dumps(moves_mapping(moves), indent=2))
+    else:
+        print(moves_text(moves, store=at.address, is_done=not options.dry_run))
+    return ExitStatus.DONE
+
+
+def moves_text(moves: Sequence[Move], *, store: str, is_done: bool) -> str:
+    """Write what becomes of channels: a line each, its models below it."""
+    count = len(moves) or "nothing"
+    lines = [f"{store}: {count} {'moved' if is_done else 'to move'}"]
+    for one in moves:
+        lines += ["", f"  {one.after.channel}  generation {one.after.generation}"]
+        lines += [
+            f"      {name} {before or 'nowhere'} -> {after or 'nowhere'}"
+            for name, (before, after) in one.changed.items()
+        ]
+    return "\n".join(lines)
+
+
+def moves_mapping(moves: Sequence[Move]) -> list[dict[str, Any]]:
+    """Give what becomes of channels as JSON values."""
+    return [
+        {
+            "channel": one.after.channel,
+            "generation": one.after.generation,
+            "models": {
+                name: {
+                    "before": None if before is None else str(before),
+                    "after": None if after is None else str(after),
+                }
+                for name, (before, after) in one.changed.items()
+            },
+        }
+        for one in moves
+    ]
