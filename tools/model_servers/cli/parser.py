@@ -13,6 +13,13 @@ _EPILOG = """\
 exit status: 0 done or nothing to do, 1 findings, 2 usage, 3 the outside failed,
 4 refused by a safety rule, 5 changes are pending (sync plan --exit-code), 70 a bug
 """
+_GUIDE = (
+    "./build.sh --model_name <model_name> --model_file <model_file>"
+    " --config_file <config_file> --requirements_file <requirements_file>"
+    " --checkpoint_file <checkpoint_file> --version <version>"
+    " [--extra_files <extra_files>]"
+)
+"""The usage of the build script, as the hosting guide has it."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -38,6 +45,7 @@ def parser() -> argparse.ArgumentParser:
     _init(commands)
     _validate(commands)
     _build(commands)
+    _archive(commands)
     _test(commands)
     _publish(commands)
     _sync(commands)
@@ -119,6 +127,37 @@ def _build(commands: _Commands) -> None:
         "-o", "--output", metavar="DIR", default="dist", help="where to (%(default)s)"
     )
     _registry(command)
+
+
+def _archive(commands: _Commands) -> None:
+    text = "build a .mar from files outside the registry, as handler/build.sh"
+    command = commands.add_parser(
+        "archive", help=text, description=text, usage=_GUIDE, allow_abbrev=False
+    )
+    command.set_defaults(command="archive")
+    for flag, told in (
+        ("model_name", "the name of the model in TorchServe"),
+        ("model_file", "the Python file that calls handler_factory"),
+        ("config_file", "the TorchServe model config"),
+        ("checkpoint_file", "the weights"),
+        ("version", "such as 1.0"),
+    ):
+        place = f"<{flag}>"
+        command.add_argument(f"--{flag}", required=True, metavar=place, help=told)
+    command.add_argument(
+        "--requirements_file",
+        metavar="<requirements_file>",
+        help="packages beside torch, if the model needs any",
+    )
+    command.add_argument(
+        "--extra_files",
+        metavar="<extra_files>",
+        default="",
+        help="an archive of sources, or files and directories with commas between",
+    )
+    command.add_argument(
+        "-o", "--output", metavar="DIR", default=".", help="where to (%(default)s)"
+    )
 
 
 def _test(commands: _Commands) -> None:

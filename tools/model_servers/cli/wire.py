@@ -6,6 +6,7 @@ client and ``ms --help`` nothing at all.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -68,9 +69,39 @@ def maintainer(settings: Settings) -> str | None:
 
 def build(settings: Settings) -> Build:
     """Give the build journey."""
+    return build_from(registry(settings))
+
+
+def build_from(models: Registry) -> Build:
+    """Give the build journey for models wherever they are."""
     from model_servers.adapters.mar import MarWriter
 
-    return Build(registry=registry(settings), writer=MarWriter())
+    return Build(registry=models, writer=MarWriter())
+
+
+def loose_files(options: argparse.Namespace) -> Registry:
+    """Give the one model that the guide's arguments describe."""
+    from model_servers.adapters.loose_files import Arguments, LooseFiles
+
+    def path(given: str | None) -> Path | None:
+        return Path(given) if given else None
+
+    return LooseFiles(
+        Arguments(
+            model_name=options.model_name,
+            version=options.version,
+            model_file=Path(options.model_file),
+            config_file=Path(options.config_file),
+            checkpoint_file=Path(options.checkpoint_file),
+            requirements_file=path(options.requirements_file),
+            extra_files=tuple(
+                # resolved, so that `.` and `lib/` have a name
+                Path(one.strip()).resolve()
+                for one in options.extra_files.split(",")
+                if one.strip()
+            ),
+        )
+    )
 
 
 def store(url: str | None, *, endpoint_url: str | None) -> Store:
