@@ -42,6 +42,27 @@ class Registry(Protocol):
         """Give the git commit of the checkout; None outside git."""
 
 
+class ModelTexts(Protocol):
+    """The documents of models as texts, which are edited in place."""
+
+    def read(self, name: str, path: str) -> str:
+        """Give a text with its line ends as they are; RequestError if it is none."""
+
+    def parse(
+        self, name: str, path: str, text: str
+    ) -> tuple[Any, Mapping[str, tuple[int, int]]]:
+        """Read strict YAML: value, places; RequestError names the file if it is none.
+
+        Args:
+            name: of the model.
+            path: of the document.
+            text: of the document, perhaps not yet written.
+        """
+
+    def replace(self, name: str, path: str, text: str) -> None:
+        """Put *text* in the place of a file; complete, or as it was."""
+
+
 class Stage(Protocol):
     """A model's directory before anybody can see it."""
 

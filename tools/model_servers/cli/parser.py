@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     _doctor(commands)
     _init(commands)
     _validate(commands)
+    _bump(commands)
     _build(commands)
     _archive(commands)
     _test(commands)
@@ -127,6 +128,23 @@ def _build(commands: _Commands) -> None:
         "-o", "--output", metavar="DIR", default="dist", help="where to (%(default)s)"
     )
     _registry(command)
+
+
+def _bump(commands: _Commands) -> None:
+    command = _command(commands, "bump", "raise the version in a model's model.yaml")
+    command.set_defaults(command="bump")
+    command.add_argument("model", metavar="MODEL", help="the name of a model")
+    part = command.add_mutually_exclusive_group()
+    for name in ("major", "minor", "patch"):
+        part.add_argument(
+            f"--{name}",
+            dest="part",
+            action="store_const",
+            const=name,
+            help=f"raise the {name} number (the last number)",
+        )
+    _registry(command)
+    _store(command)
 
 
 def _archive(commands: _Commands) -> None:

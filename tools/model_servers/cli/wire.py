@@ -25,7 +25,7 @@ from model_servers.journeys.sync import Sync
 if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
     from model_servers.adapters.torchserve_process import Addresses
-    from model_servers.ports import Registry, Store
+    from model_servers.ports import ModelTexts, Registry, Releases, Store
 
 
 def registry(settings: Settings) -> Registry:
@@ -123,6 +123,20 @@ def store(url: str | None, *, endpoint_url: str | None) -> Store:
         f"the store {url!r} is neither file:///folder nor s3://bucket/prefix",
         hint="correct --store",
     )
+
+
+def releases(at: Store) -> Releases:
+    """Give the releases in the store *at*."""
+    from model_servers.adapters.releases import StoredReleases
+
+    return StoredReleases(at)
+
+
+def model_texts(settings: Settings) -> ModelTexts:
+    """Give the documents of the checkout's models, to be edited."""
+    from model_servers.adapters.model_texts import ModelTexts
+
+    return ModelTexts(settings.registry)
 
 
 def publish(settings: Settings, at: Store) -> Publish:
