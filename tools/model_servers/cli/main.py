@@ -29,6 +29,7 @@ _COMMANDS = {
     "init": init.init,
     "validate": model.validate,
     "bump": versions.bump,
+    "lock": versions.lock,
     "build": model.build,
     "archive": archive.archive,
     "test": model.test,

@@ -44,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     _doctor(commands)
     _init(commands)
     _validate(commands)
+    _lock(commands)
     _bump(commands)
     _build(commands)
     _archive(commands)
@@ -126,6 +127,22 @@ def _build(commands: _Commands) -> None:
     _models(command, "+")
     command.add_argument(
         "-o", "--output", metavar="DIR", default="dist", help="where to (%(default)s)"
+    )
+    _registry(command)
+
+
+def _lock(commands: _Commands) -> None:
+    command = _command(
+        commands,
+        "lock",
+        "write down a model's checkpoint digest and exact versions of its requirements",
+    )
+    command.set_defaults(command="lock")
+    command.add_argument("model", metavar="MODEL", help="the name of a model")
+    command.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; end with status 1 if something would change",
     )
     _registry(command)
 

@@ -27,6 +27,24 @@ def bump(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     return ExitStatus.DONE
 
 
+def lock(options: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Write what a model is made of into its documents, or say what is missing."""
+    journey = wire.lock(settings)
+    journey.registry.read(options.model)  # which says what models there are
+    edits = journey.plan(options.model)
+    if not options.check:
+        journey.apply(options.model, edits)
+    for edit in edits:
+        print(f"{options.model}/{edit.path}")
+        print("\n".join(f"  {line}" for line in edit.summary))
+    if not edits:
+        print(f"{options.model} is locked")
+    elif options.check:
+        say(f"hint: ms lock {options.model}")
+        return ExitStatus.FINDINGS
+    return ExitStatus.DONE
+
+
 def _released(name: str, settings: Settings) -> list[Version]:
     """List the released versions, as far as anybody can tell."""
     if settings.store is None:

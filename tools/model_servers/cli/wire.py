@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -19,6 +20,7 @@ from model_servers.core.profile import HostProfile
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
 from model_servers.journeys.init import Init
+from model_servers.journeys.lock import Lock
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
 
@@ -137,6 +139,17 @@ def model_texts(settings: Settings) -> ModelTexts:
     from model_servers.adapters.model_texts import ModelTexts
 
     return ModelTexts(settings.registry)
+
+
+def lock(settings: Settings) -> Lock:
+    """Give the journey that writes down what a model is made of."""
+    from model_servers.adapters.requirements import resolved
+
+    return Lock(
+        registry=registry(settings),
+        texts=model_texts(settings),
+        resolve=partial(resolved, python=sys.executable),
+    )
 
 
 def publish(settings: Settings, at: Store) -> Publish:
