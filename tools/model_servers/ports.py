@@ -87,11 +87,38 @@ class NewModels(Protocol):
         """
 
 
+class History(Protocol):
+    """The models as they were where a branch began."""
+
+    @property
+    def origin(self) -> str:
+        """For people: ``at 1a2b3c4, the merge base with main``."""
+
+    @property
+    def registry(self) -> Registry:
+        """The models as they were."""
+
+    def changed(self) -> list[str]:
+        """List the models that differ from it now, uncommitted changes included."""
+
+    def deleted(self) -> list[str]:
+        """List the models that are there no more."""
+
+
 class ArchiveWriter(Protocol):
     """Writes archives: the same inputs give the same bytes."""
 
     def toolchain(self) -> Mapping[str, str]:
         """Name what decides about the bytes beside the inputs."""
+
+    def member_digests(
+        self,
+        members: Sequence[Member],
+        *,
+        locate: Callable[[str], Path],
+        digests: Callable[[str], Digests],
+    ) -> Mapping[str, Digests]:
+        """Digest each member but the manifest as it would be written, by its path."""
 
     def write(
         self,

@@ -28,6 +28,7 @@ _COMMANDS = {
     "doctor": doctor.doctor,
     "init": init.init,
     "validate": model.validate,
+    "diff": versions.diff,
     "bump": versions.bump,
     "lock": versions.lock,
     "build": model.build,

@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     _validate(commands)
     _lock(commands)
     _bump(commands)
+    _diff(commands)
     _build(commands)
     _archive(commands)
     _test(commands)
@@ -118,7 +119,13 @@ def _validate(commands: _Commands) -> None:
         metavar="CODE",
         help="tell what a code such as MS050 means, and nothing else; all for every",
     )
+    _base(
+        command,
+        "compare versions with the merge base of HEAD and REF; only the models that"
+        " changed since then, if none is named",
+    )
     _registry(command)
+    _store(command)
 
 
 def _build(commands: _Commands) -> None:
@@ -162,6 +169,20 @@ def _bump(commands: _Commands) -> None:
         )
     _registry(command)
     _store(command)
+
+
+def _diff(commands: _Commands) -> None:
+    command = _command(commands, "diff", "show what a release of a model would change")
+    command.set_defaults(command="diff")
+    command.add_argument("model", metavar="MODEL", help="the name of a model")
+    _base(command, "compare with the merge base of HEAD and REF, not with the store")
+    _json(command)
+    _registry(command)
+    _store(command)
+
+
+def _base(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--base", metavar="REF", help=text)
 
 
 def _archive(commands: _Commands) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,7 @@ from model_servers.journeys.sync import Sync
 if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
     from model_servers.adapters.torchserve_process import Addresses
-    from model_servers.ports import ModelTexts, Registry, Releases, Store
+    from model_servers.ports import History, ModelTexts, Registry, Releases, Store
 
 
 def registry(settings: Settings) -> Registry:
@@ -150,6 +151,18 @@ def lock(settings: Settings) -> Lock:
         texts=model_texts(settings),
         resolve=partial(resolved, python=sys.executable),
     )
+
+
+def history(
+    settings: Settings, ref: str, names: Collection[str]
+) -> AbstractContextManager[History]:
+    """Give models where the branch began, to be entered.
+
+    Those that changed since then, if none is named.
+    """
+    from model_servers.adapters.history import history
+
+    return history(settings.registry, ref, names)
 
 
 def publish(settings: Settings, at: Store) -> Publish:
