@@ -253,3 +253,11 @@ def test_diff_of_a_new_model_is_all_new(ms, root, store):
 
     assert status == 0
     assert out.startswith(f"tiny 1.0.0  (no version is released in {store[1]})\n  + ")
+    assert "\n  ~ the shared handler, " in out
+
+
+def test_diff_needs_something_to_compare_with(ms, root):
+    status, _, err = ms("diff", "tiny")
+
+    assert status == 2
+    assert "hint: add --base main, or --store" in err

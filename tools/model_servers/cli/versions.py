@@ -14,7 +14,7 @@ from model_servers.cli.watch import say
 from model_servers.core.names import Version
 from model_servers.core.presentation import visible
 from model_servers.core.versions import Change, Difference, Part
-from model_servers.errors import ExitStatus, OutsideError
+from model_servers.errors import ExitStatus, OutsideError, RequestError
 from model_servers.journeys import bump as bumping
 from model_servers.journeys import versions
 
@@ -65,6 +65,11 @@ def _released(name: str, settings: Settings) -> list[Version]:
 
 def diff(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what a release of a model would change."""
+    if not options.base and settings.store is None:
+        raise RequestError(
+            "there is nothing to compare with",
+            hint="add --base main, or --store s3://bucket/prefix",
+        )
     _, findings = findings_of([options.model], settings)
     if findings:
         print(render.findings_text(findings, models=1))
@@ -95,9 +100,11 @@ def difference_text(found: Difference, *, origin: str) -> str:
         headline = f"{now.name} {now.version}  ({origin})"
     else:
         headline = f"{now.name} {then.version} -> {now.version}  ({origin})"
-    lines = [f"  {_change_text(change)}" for change in found.changes]
-    size = render.size(found.new_bytes)
-    lines.append(f"{len(found.changes) or 'no'} changes, {size} new")
+    lines = [f"  {_change_text(change)}" for change in found.inputs]
+    if found.handler:
+        lines.append(f"  ~ the shared handler, {len(found.handler)} files")
+    count = render.count(len(found.changes), "change")
+    lines.append(f"{count}, {render.size(found.new_bytes)} new")
     if found.needs_bump:
         lines.append(f"the version must be raised: ms bump {now.name}")
     return "\n".join([headline, *lines])

@@ -115,6 +115,11 @@ class Difference:
         return [one for one in self.changes if one.path not in HANDLER_FILES]
 
     @property
+    def handler(self) -> list[Change]:
+        """Those of the shared handler."""
+        return [one for one in self.changes if one.path in HANDLER_FILES]
+
+    @property
     def new_bytes(self) -> int:
         """How many bytes are in no member of the other version."""
         known = {one.sha256 for one in self.then.members.values()} if self.then else ()
