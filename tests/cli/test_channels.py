@@ -81,6 +81,78 @@ def test_a_version_that_is_not_released_is_refused(run: Run, tmp_path: Path) -> 
     assert "no channel was moved: cat@2.0.0 is not released" in err
 
 
+def test_promoting_changes_one_line_and_keeps_the_rest(
+    run: Run, tmp_path: Path
+) -> None:
+    text = "schema: 1\nchannels:\n  # for everybody\n  stable: '1.0.0'  # since May\n"
+    for version in ("1.0.0", "1.1.0"):
+        write(tmp_path, text, version=version)
+        run("publish")
+    file = tmp_path / "registry" / "cat" / "channels.yaml"
+
+    status, out, _ = run("promote", "cat", "1.1.0", "stable")
+    assert (status, out) == (0, "cat stable 1.0.0 -> 1.1.0\n")
+    assert file.read_text() == text.replace("1.0.0", "1.1.0")
+    status, out, _ = run("promote", "cat", "1.1.0", "stable")
+    assert (status, out) == (0, "cat stable points to 1.1.0 already\n")
+    status, out, _ = run("promote", "cat", "1.0.0", "canary")
+    assert (status, out) == (0, "cat canary nowhere -> 1.0.0\n")
+    assert file.read_text() == (f'{text.replace("1.0.0", "1.1.0")}  canary: "1.0.0"\n')
+
+
+def test_the_first_promotion_makes_the_file(run: Run, tmp_path: Path) -> None:
+    directory = make_model(tmp_path / "registry", "cat")
+    run("publish")
+
+    assert run("promote", "cat", "1.0.0", "stable")[0] == 0
+    assert (directory / "channels.yaml").read_text() == said("1.0.0")
+    assert run("channels", "publish")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("version", "channel", "status", "message"),
+    [
+        ("2.0.0", "stable", 4, "cat@2.0.0 is not released"),
+        ("2", "stable", 2, "version '2' is not MAJOR.MINOR[.PATCH]"),
+        ("1.0.0", "latest", 2, "'latest' is no channel that can be moved"),
+        ("1.0.0", "a/b", 2, "'a/b' is no channel that can be moved"),
+    ],
+)
+def test_a_promotion_that_cannot_be_is_refused_and_writes_nothing(
+    run: Run, tmp_path: Path, version: str, channel: str, status: int, message: str
+) -> None:
+    write(tmp_path, said("1.0.0"))
+    run("publish")
+
+    found, _, err = run("promote", "cat", version, channel)
+
+    assert (found, message in err, "hint: " in err) == (status, True, True)
+    file = tmp_path / "registry" / "cat" / "channels.yaml"
+    assert file.read_text() == said("1.0.0")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "schema: 1\nchannels: {}\n",
+        "schema: 1\nchannels:\n  stable: |-\n    1.0.0\n",
+        "schema: 1\n",
+    ],
+)
+def test_what_cannot_be_edited_is_left_as_it_is(
+    run: Run, tmp_path: Path, text: str
+) -> None:
+    write(tmp_path, said("1.0.0"))
+    run("publish")
+    write(tmp_path, text)
+
+    status, _, err = run("promote", "cat", "1.0.0", "stable")
+
+    assert status == 2
+    assert 'hint: write `stable: "1.0.0"` below `channels:` yourself' in err
+    assert (tmp_path / "registry" / "cat" / "channels.yaml").read_text() == text
+
+
 def test_findings_in_a_channels_file_stop_everything(run: Run, tmp_path: Path) -> None:
     write(tmp_path, 'schema: 1\nchannels: {stable: "one"}\n')
 

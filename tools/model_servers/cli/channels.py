@@ -1,4 +1,4 @@
-"""``ms channels``: where the channels of a store point to."""
+"""``ms promote``, ``ms channels``: where the channels of a store point to."""
 
 from __future__ import annotations
 
@@ -10,9 +10,43 @@ from typing import Any
 from model_servers.cli import render, wire
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
-from model_servers.core.channels import Move
-from model_servers.errors import ExitStatus
+from model_servers.core.channels import CHANNELS_FILE, Move
+from model_servers.core.names import Ref, Version
+from model_servers.errors import ExitStatus, RequestError
+from model_servers.journeys import promote as promoting
 from model_servers.journeys.channels import wanted_channels
+
+
+def promote(options: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Let a channel point to another version, in the checkout."""
+    model = wire.registry(settings).read(options.model)
+    ref = _ref(options)
+    if settings.store is None:
+        say(f"note: without --store nobody knows whether {ref} is released")
+    else:
+        at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+        wire.channels(at).refuse_bad([ref])
+    old = promoting.promote(
+        wire.model_texts(settings),
+        ref,
+        options.channel,
+        is_new=CHANNELS_FILE not in model.files,
+    )
+    if old == ref.version.text:
+        print(f"{ref.name} {options.channel} points to {old} already")
+        return ExitStatus.DONE
+    print(f"{ref.name} {options.channel} {old or 'nowhere'} -> {ref.version}")
+    say("hint: ms channels publish moves it in the store, once this is on main")
+    return ExitStatus.DONE
+
+
+def _ref(options: argparse.Namespace) -> Ref:
+    try:
+        return Ref(options.model, Version.parse(options.version))
+    except ValueError as error:
+        raise RequestError(
+            str(error), hint="ms promote MODEL VERSION CHANNEL"
+        ) from error
 
 
 def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:

@@ -37,6 +37,7 @@ _COMMANDS = {
     "archive": archive.archive,
     "test": model.test,
     "publish": release.publish,
+    "promote": channels.promote,
     "channels publish": channels.publish,
     "store doctor": store.doctor,
     "sync plan": host.plan,

@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _archive(commands)
     _test(commands)
     _publish(commands)
+    _promote(commands)
     _channels(commands)
     _store_commands(commands)
     _sync(commands)
@@ -239,6 +240,21 @@ def _publish(commands: _Commands) -> None:
         "--dry-run", action="store_true", help="show what would be released"
     )
     _json(command)
+    _registry(command)
+    _store(command)
+
+
+def _promote(commands: _Commands) -> None:
+    command = _command(
+        commands, "promote", "write into channels.yaml where a channel points to"
+    )
+    command.set_defaults(command="promote")
+    for name, text in (
+        ("model", "the model"),
+        ("version", "a released version"),
+        ("channel", "such as stable; made if it is new"),
+    ):
+        command.add_argument(name, metavar=name.upper(), help=text)
     _registry(command)
     _store(command)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -60,7 +60,7 @@ class Channels:
         moves = sorted(
             (one for one in moves if one.changed), key=lambda one: one.before.channel
         )
-        self._refuse_bad_targets(moves)
+        self.refuse_bad({ref for one in moves for ref in one.targets()})
         return moves
 
     def publish(self, wanted: Wanted, *, prune: bool = False) -> list[Move]:
@@ -110,9 +110,13 @@ class Channels:
             )
         return pointer, found.token
 
-    def _refuse_bad_targets(self, moves: Iterable[Move]) -> None:
-        targets = sorted({ref for one in moves for ref in one.targets()})
-        faults = list(self._faults(targets)) if targets else []
+    def refuse_bad(self, targets: Collection[Ref]) -> None:
+        """Refuse versions to which no channel may move.
+
+        Raises:
+            RefusedError: some are not released, or are yanked; all of them are named.
+        """
+        faults = list(self._faults(sorted(targets))) if targets else []
         if faults:
             raise RefusedError(
                 f"no channel was moved: {'; '.join(faults)}",
@@ -120,7 +124,7 @@ class Channels:
                 "to another version",
             )
 
-    def _faults(self, targets: Iterable[Ref]) -> Iterator[str]:
+    def _faults(self, targets: Sequence[Ref]) -> Iterator[str]:
         index = self.catalog.read() or Index()
         with ThreadPoolExecutor(_PARALLEL_READS) as pool:
             keys = [release_key(ref) for ref in targets]
