@@ -7,7 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.channels import CHANNELS_FILE, Move
@@ -15,6 +16,46 @@ from model_servers.core.names import Ref, Version
 from model_servers.errors import ExitStatus, RequestError
 from model_servers.journeys import promote as promoting
 from model_servers.journeys.channels import wanted_channels
+
+
+def add_promote(commands: Commands) -> None:
+    """Add the arguments of ``ms promote``."""
+    command = flags.command(
+        commands,
+        "promote",
+        promote,
+        "write into channels.yaml where a channel points to",
+    )
+    for name, text in (
+        ("model", "the model"),
+        ("version", "a released version"),
+        ("channel", "such as stable; made if it is new"),
+    ):
+        command.add_argument(name, metavar=name.upper(), help=text)
+    flags.registry(command)
+    flags.store(command)
+
+
+def add_channels(commands: Commands) -> None:
+    """Add the arguments of ``ms channels publish``."""
+    group = flags.group(commands, "channels", "movable names of released versions")
+    command = flags.command(
+        group,
+        "publish",
+        publish,
+        "let the channels of a store point to what channels.yaml says",
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="show what would be moved"
+    )
+    command.add_argument(
+        "--prune",
+        action="store_true",
+        help="take models out of channels that the registry does not have any more",
+    )
+    flags.as_json(command)
+    flags.registry(command)
+    flags.store(command)
 
 
 def promote(options: argparse.Namespace, settings: Settings) -> ExitStatus:
