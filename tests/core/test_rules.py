@@ -597,6 +597,7 @@ def test_codes_keep_their_meaning():
         "CHECKPOINT": "MS050",
         "LARGE_FILE": "MS052",
         "GOLDEN": "MS060",
+        "UNRECORDED": "MS061",
         "SECRET": "MS080",
         "ABSOLUTE_PATH": "MS081",
         "GPU_MEMORY": "MS082",

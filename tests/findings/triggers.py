@@ -83,6 +83,9 @@ TRIGGERS: Mapping[Code, Trigger] = {
     Code.CHECKPOINT: Trigger(model={"checkpoint": {"sha256": "00" * 32, "size": 2048}}),
     Code.LARGE_FILE: Trigger(spoil=sparse("checkpoint.pt")),
     Code.GOLDEN: Trigger(files={"golden/case.yaml": None}),
+    Code.UNRECORDED: Trigger(
+        files={"golden/case.yaml": zoo.as_yaml(zoo.changed(zoo.CASE, {"expect": None}))}
+    ),
     Code.SECRET: Trigger(files={"README.md": "AK" + "IA" + "ABCDEFGH01234567"}),
     Code.ABSOLUTE_PATH: Trigger(files={"train.py": "open('/home/ada/labels.txt')\n"}),
     Code.GPU_MEMORY: Trigger(config={"deviceType": "gpu"}),
