@@ -120,6 +120,18 @@ class LocalModelStore:
             work = self._make_work(tree)
             self._link(release.ref, work)
 
+    def forget(self, ref: Ref) -> None:
+        """Take an installed release off the disk; its requirements stay."""
+        with _disk():
+            link = self._root / ref.entry
+            if not link.is_symlink():
+                return
+            sha256 = self._sha256(ref)
+            link.unlink()
+            shutil.rmtree(self._home / "work" / sha256, ignore_errors=True)
+            (self._trees / f"{sha256}.json").unlink(missing_ok=True)
+            shutil.rmtree(self._trees / sha256, ignore_errors=True)
+
     def serving(self, ref: Ref) -> Serving:
         """Read what an installed release asks of TorchServe."""
         tree = self._tree(ref)

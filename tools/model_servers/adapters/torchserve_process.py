@@ -39,6 +39,8 @@ class Addresses:
     management: str
     inference: str
     metrics: str
+    temp: Path
+    """Where it unpacks archives."""
 
 
 @contextmanager
@@ -48,6 +50,7 @@ def torchserve(
     logs: Path,
     port: int | None = None,
     system_java: bool = False,
+    packages: Path | None = None,
     settings: Mapping[str, object] = _NOTHING,
 ) -> Iterator[Addresses]:
     """Run TorchServe on *model_store* for as long as the block takes.
@@ -61,6 +64,7 @@ def torchserve(
         port: of the inference API; the other APIs take the next ones. Free ports
             are taken if it is None.
         system_java: use the Java of ``JAVA_HOME`` or the ``PATH``.
+        packages: a folder that its workers import from, before their own.
         settings: of TorchServe's ``config.properties``, beside and over ours.
 
     Raises:
@@ -85,6 +89,7 @@ def torchserve(
                 "TMPDIR": temp,
                 "LOG_LOCATION": str(logs),
                 "METRICS_LOCATION": str(logs),
+                **({} if packages is None else {"PYTHONPATH": str(packages)}),
             },
             stdin=subprocess.DEVNULL,
             stdout=console,
@@ -96,6 +101,7 @@ def torchserve(
             inference=f"http://{_HOST}:{ports[0]}",
             management=f"http://{_HOST}:{ports[1]}",
             metrics=f"http://{_HOST}:{ports[2]}",
+            temp=Path(temp),
         )
         _wait_until_it_answers(process, addresses, logs / "console.log")
         yield addresses

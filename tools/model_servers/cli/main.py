@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from model_servers.cli import demo, doctor, host, init, model, release
+from model_servers.cli import demo, doctor, golden, host, init, model, release
 from model_servers.cli.parser import parser
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
@@ -20,6 +20,7 @@ _COMMANDS = {
     "init": init.init,
     "validate": model.validate,
     "build": model.build,
+    "golden": golden.golden,
     "test": model.test,
     "publish": release.publish,
     "sync plan": host.plan,

@@ -11,7 +11,7 @@ from model_servers.cli import render, trial, wire
 from model_servers.cli.catalogue import explained
 from model_servers.cli.settings import Settings
 from model_servers.core.findings import Finding
-from model_servers.errors import ExitStatus, RequestError
+from model_servers.errors import ExitStatus, OutsideError, RequestError
 from model_servers.journeys.validate import validate as find
 
 
@@ -50,16 +50,35 @@ def build(options: argparse.Namespace, settings: Settings) -> ExitStatus:
 
 def test(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Serve models in a TorchServe of our own and compare their golden answers."""
+    if options.report is not None and len(set(options.models)) > 1:
+        raise RequestError(
+            f"--report is of one model, and {len(set(options.models))} are named",
+            hint="test them one after the other, or use --json",
+        )
     names, findings = findings_of(options.models, settings)
     if findings:
         print(render.findings_text(findings, models=len(names)))
         return ExitStatus.FINDINGS
-    report = trial.run(names, options, settings)
+    run = trial.run_plain if options.layout == "mar" else trial.run
+    report = run(names, options, settings)
+    if options.report is not None:
+        (row,) = report.to_mapping()
+        _write_report(Path(options.report), row)
     if options.json:
         print(json.dumps(report.to_mapping(), indent=2))
     else:
-        print(report.to_text())
+        print("\n\n".join(filter(None, [report.measured_text(), report.to_text()])))
     return ExitStatus.DONE if report.passed else ExitStatus.FINDINGS
+
+
+def _write_report(file: Path, report: object) -> None:
+    try:
+        file.write_text(f"{json.dumps(report, indent=2)}\n", "utf-8")
+    except OSError as error:
+        raise OutsideError(
+            f"the report {file} cannot be written: {error.strerror}",
+            hint="correct --report",
+        ) from error
 
 
 def findings_of(

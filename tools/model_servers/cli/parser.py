@@ -38,7 +38,9 @@ def parser() -> argparse.ArgumentParser:
     _init(commands)
     _validate(commands)
     _build(commands)
+    _golden(commands)
     _test(commands)
+    _serve(commands)
     _publish(commands)
     _sync(commands)
     _demo(commands)
@@ -121,12 +123,60 @@ def _build(commands: _Commands) -> None:
     _registry(command)
 
 
+def _golden(commands: _Commands) -> None:
+    command = _command(
+        commands, "golden", "ask a model its golden cases, and record the answers"
+    )
+    command.set_defaults(command="golden")
+    command.add_argument("model", metavar="MODEL", help="name of a model")
+    command.add_argument(
+        "cases", metavar="CASE", nargs="*", help="names of cases; all if none is given"
+    )
+    command.add_argument(
+        "--update", action="store_true", help="write the answers into the cases"
+    )
+    command.add_argument(
+        "--add", metavar="NAME", help="make a case, of --json or --file"
+    )
+    body = command.add_mutually_exclusive_group()
+    body.add_argument(
+        "--json", dest="body_json", metavar="TEXT", help="the new case's request"
+    )
+    body.add_argument(
+        "--file", dest="body_file", metavar="FILE", help="a file that is the request"
+    )
+    command.add_argument(
+        "--content-type", metavar="TYPE", help="of the file (by its name)"
+    )
+    _registry(command)
+    _torchserve(command)
+
+
+def _serve(commands: _Commands) -> None:
+    command = _command(
+        commands, "serve", "serve a model as it is, and again after every edit"
+    )
+    command.set_defaults(command="serve")
+    command.add_argument("model", metavar="MODEL", help="name of a model")
+    _registry(command)
+    _torchserve(command)
+
+
 def _test(commands: _Commands) -> None:
     command = _command(
         commands, "test", "have a TorchServe of its own answer a model's golden cases"
     )
     command.set_defaults(command="test")
     _models(command, "+")
+    command.add_argument(
+        "--layout",
+        choices=("dir", "mar"),
+        default="dir",
+        help="dir, as on a host; mar, as any TorchServe takes archives (%(default)s)",
+    )
+    command.add_argument(
+        "--report", metavar="FILE", help="write what was found and measured, as JSON"
+    )
     _json(command)
     _registry(command)
     _torchserve(command)
