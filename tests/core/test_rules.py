@@ -315,7 +315,8 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
             [
                 finding(
                     Code.EXTRA_FILES,
-                    "build.extra_files lists nothing for system.extraFiles 'library.tar.gz'",
+                    "build.extra_files lists nothing for system.extraFiles "
+                    "'library.tar.gz'",
                     path="model-config.yaml",
                     where="system.extraFiles",
                     fix="list the files of the archive in build.extra_files of "
