@@ -167,10 +167,12 @@ def _difference(examination: Examination, case: CaseResult) -> str:
 def _measured(row: Row, found: Examination) -> Iterator[str]:
     measured = found.measured
     memory = "unknown" if measured.memory_mib is None else f"{measured.memory_mib} MiB"
+    count = len(measured.latencies_ms)
     yield (
         f"{row.name} {row.version} on {found.device}:"
         f" loaded in {measured.load_s:.1f} s, p50 {measured.p50_ms:.1f} ms,"
-        f" p95 {measured.p95_ms:.1f} ms of {len(measured.latencies_ms)} requests, memory of its workers {memory}"
+        f" p95 {measured.p95_ms:.1f} ms of {count} requests,"
+        f" memory of its workers {memory}"
     )
     header = ["  case", "latency", "max absolute error", "max relative error", ""]
     yield render.table(
