@@ -68,7 +68,7 @@ class LocalModelStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other syncs off this host until the block ends.
+        """Keep others off this model store until the block ends.
 
         Raises:
             RefusedError: another one is at work; it names its process.
@@ -81,8 +81,8 @@ class LocalModelStore:
             except BlockingIOError as error:
                 lock.seek(0)
                 raise RefusedError(
-                    f"another sync is at work on {self._root}: process {lock.read()}",
-                    hint="wait until it is done",
+                    f"another ms is at work on {self._root}: process {lock.read()}",
+                    hint="wait until it is done, or stop it",
                 ) from error
             lock.truncate(0)
             lock.write(str(os.getpid()))

@@ -63,11 +63,11 @@ def outcome_text(outcome: Outcome) -> str:
 
 
 def _check(options: argparse.Namespace) -> None:
-    has_body = options.body_json is not None or options.body_file is not None
+    has_body = options.body is not None or options.body_file is not None
     if (options.add is not None) != has_body:
         raise RequestError(
             "a new case needs a name and a request",
-            hint=_how_to_add(options.model),
+            hint=how_to_add(options.model),
         )
     if options.add is None:
         return
@@ -83,8 +83,9 @@ def _check(options: argparse.Namespace) -> None:
         )
 
 
-def _how_to_add(name: str) -> str:
-    return f"ms golden {name} --add NAME --json '[1, 2]', or --file FILE"
+def how_to_add(name: str) -> str:
+    """Say how a model gets a golden case."""
+    return f"ms golden {name} --add NAME --body '[1, 2]', or --body-file FILE"
 
 
 def _chosen(
@@ -100,7 +101,7 @@ def _chosen(
     if not cases:
         raise RequestError(
             f"{options.model} has no golden case",
-            hint=_how_to_add(options.model),
+            hint=how_to_add(options.model),
         )
     return {
         path: case
@@ -118,14 +119,11 @@ def _asked(
     with wire.workbench(options, settings.work / "golden") as (bench, addresses):
         say(f"TorchServe listens at {addresses.inference}; loading {recipe.spec.ref}")
         ref = bench.load(build, recipe)
-        try:
-            device = bench.loading.described(ref).device
-            return {
-                path: ask_again(bench.server, ref, case, device=device)
-                for path, case in cases.items()
-            }
-        finally:
-            bench.remove(ref)
+        device = bench.loading.described(ref).device
+        return {
+            path: ask_again(bench.server, ref, case, device=device)
+            for path, case in cases.items()
+        }
 
 
 def _status(options: argparse.Namespace, outcomes: list[Outcome]) -> ExitStatus:
@@ -180,12 +178,12 @@ _TOLERANCE = {"absolute": 1e-4, "relative": 1e-4}
 
 def _request(options: argparse.Namespace) -> tuple[dict[str, Any], bytes]:
     """Give the request as its document says it, and the bytes of its file."""
-    if options.body_json is not None:
+    if options.body is not None:
         try:
-            value = json.loads(options.body_json)
+            value = json.loads(options.body)
         except (ValueError, RecursionError) as error:
             raise RequestError(
-                f"--json is not JSON: {error}", hint="quote it: --json '[1, 2, 3]'"
+                f"--body is not JSON: {error}", hint="quote it: --body '[1, 2, 3]'"
             ) from error
         return {
             "content_type": options.content_type or "application/json",
@@ -196,7 +194,7 @@ def _request(options: argparse.Namespace) -> tuple[dict[str, Any], bytes]:
         body = file.read_bytes()
     except OSError as error:
         raise RequestError(
-            f"{file} cannot be read: {error.strerror}", hint="correct --file"
+            f"{file} cannot be read: {error.strerror}", hint="correct --body-file"
         ) from error
     guessed, _ = mimetypes.guess_type(file.name)
     known = _NAME.fullmatch(file.name) is not None

@@ -136,15 +136,11 @@ def _golden(commands: _Commands) -> None:
         "--update", action="store_true", help="write the answers into the cases"
     )
     command.add_argument(
-        "--add", metavar="NAME", help="make a case, of --json or --file"
+        "--add", metavar="NAME", help="make a case, of --body or --body-file"
     )
     body = command.add_mutually_exclusive_group()
-    body.add_argument(
-        "--json", dest="body_json", metavar="TEXT", help="the new case's request"
-    )
-    body.add_argument(
-        "--file", dest="body_file", metavar="FILE", help="a file that is the request"
-    )
+    body.add_argument("--body", metavar="JSON", help="the new case's request")
+    body.add_argument("--body-file", metavar="FILE", help="a file that is the request")
     command.add_argument(
         "--content-type", metavar="TYPE", help="of the file (by its name)"
     )

@@ -31,7 +31,13 @@ if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
     from model_servers.adapters.requirements import Requirements
     from model_servers.adapters.torchserve_process import Addresses
-    from model_servers.ports import GoldenFiles, ModelServer, Registry, Store
+    from model_servers.ports import (
+        GoldenFiles,
+        ModelServer,
+        ModelStore,
+        Registry,
+        Store,
+    )
 
 
 def registry(settings: Settings) -> Registry:
@@ -201,6 +207,7 @@ def workbench(
     store = LocalModelStore(folder / "model_store", python=sys.executable)
     with (
         store.locked(),
+        _emptied(store),
         torchserve(
             folder / "model_store",
             logs=folder / "logs",
@@ -209,6 +216,21 @@ def workbench(
         ) as addresses,
     ):
         yield Workbench(server=server(addresses), model_store=store), addresses
+
+
+@contextmanager
+def _emptied(store: ModelStore) -> Iterator[None]:
+    """Leave no release behind, nor find one that a killed process left."""
+    _empty(store)
+    try:
+        yield
+    finally:
+        _empty(store)
+
+
+def _empty(store: ModelStore) -> None:
+    for ref in store.installed():
+        store.forget(ref)
 
 
 def plain_archive(serving: Serving, addresses: Addresses) -> Entries:
@@ -230,6 +252,13 @@ def examine(at: ModelServer) -> Examine:
     from model_servers.adapters import processes
 
     return Examine(server=at, memory_mib=processes.memory_mib)
+
+
+def stamp(settings: Settings, name: str) -> object:
+    """Give what is different after an edit of a model's files."""
+    from model_servers.adapters import listing
+
+    return listing.stamp(settings.registry / name)
 
 
 def golden_files(settings: Settings) -> GoldenFiles:
