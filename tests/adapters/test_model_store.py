@@ -646,7 +646,7 @@ def test_a_second_sync_is_refused_and_the_first_one_named(
     assert str(caught.value) == (
         f"another ms is at work on {root}: process {os.getpid()}"
     )
-    assert caught.value.hint == "wait until it is done"
+    assert caught.value.hint == "wait until it is done, or stop it"
     with other.locked():
         pass
 
