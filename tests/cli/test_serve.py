@@ -1,5 +1,6 @@
 """`ms serve`: what it prints works, edits are served, and nothing stays behind."""
 
+import argparse
 import json
 import shlex
 import socket
@@ -15,7 +16,11 @@ import urllib3
 from model_servers.adapters.model_store import LocalModelStore
 from model_servers.cli import serve
 from model_servers.cli.main import main
+from model_servers.cli.settings import Settings
 from model_servers.core.golden import Request
+from model_servers.core.names import Ref
+from model_servers.errors import OutsideError
+from model_servers.journeys.live import Live
 from zoo import CASE, HANDLER, as_yaml, changed, make_model
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -208,6 +213,25 @@ def served_elsewhere(tmp_path):
     folder = tmp_path / "work" / "serve" / "tiny" / "model_store"
     with LocalModelStore(folder, python=sys.executable).locked():
         yield
+
+
+def test_a_torchserve_that_ends_by_itself_is_told(tmp_path):
+    settings = Settings.of(argparse.Namespace(registry=str(tmp_path)), {})
+    live = Live(bench=None, ref=Ref.parse("tiny@1.0.0"), inputs_digest="")
+    watch = serve.Watch(
+        live=live,
+        settings=settings,
+        logs=tmp_path / "logs",
+        ended=lambda: "TorchServe ended with status 137: Killed",
+    )
+
+    with pytest.raises(OutsideError) as caught:
+        watch.follow({})
+
+    assert str(caught.value) == "TorchServe ended with status 137: Killed"
+    assert caught.value.hint == (
+        f"read {tmp_path}/logs; `ms serve tiny` starts it again"
+    )
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,14 @@ def _status(options: argparse.Namespace, outcomes: list[Outcome]) -> ExitStatus:
             f"{len(pending)} of {len(outcomes)} cases would change\n"
             f"hint: if that is right: ms golden {options.model} --update"
         )
+    elif not refused:
+        written = sum(one.is_recordable for one in outcomes)
+        say(
+            f"{written} of {len(outcomes)} answers written\n"
+            f"hint: look at them (git diff), then: ms test {options.model}"
+            if written
+            else f"nothing to record\nhint: ms test {options.model}"
+        )
     return ExitStatus.FINDINGS if refused or pending else ExitStatus.DONE
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from model_servers.cli import render, trial, wire
 from model_servers.cli.catalogue import explained
 from model_servers.cli.settings import Settings
+from model_servers.cli.watch import say
 from model_servers.core.findings import Finding
 from model_servers.errors import ExitStatus, OutsideError, RequestError
 from model_servers.journeys.validate import validate as find
@@ -68,7 +69,10 @@ def test(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         print(json.dumps(report.to_mapping(), indent=2))
     else:
         print("\n\n".join(filter(None, [report.measured_text(), report.to_text()])))
-    return ExitStatus.DONE if report.passed else ExitStatus.FINDINGS
+    if not report.passed:
+        return ExitStatus.FINDINGS
+    say(f"next: open a pull request; to ask it yourself: ms serve {names[0]}")
+    return ExitStatus.DONE
 
 
 def _write_report(file: Path, report: object) -> None:

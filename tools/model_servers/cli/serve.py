@@ -40,7 +40,13 @@ def serve(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             for line in curl_lines(settings, name, url, folder / "requests"):
                 print(line, flush=True)
             say(f"{live.ref} answers; edits of its files are served, Ctrl-C ends it")
-            _Watch(live, settings, folder / "logs", addresses.ended).follow(seen)
+            watch = Watch(
+                live=live,
+                settings=settings,
+                logs=folder / "logs",
+                ended=addresses.ended,
+            )
+            watch.follow(seen)
     except KeyboardInterrupt:
         say("stopped; nothing is left running")
     return ExitStatus.DONE
@@ -90,8 +96,8 @@ def _kept(file: Path, body: bytes) -> Path:
     return file
 
 
-@dataclass
-class _Watch:
+@dataclass(kw_only=True)
+class Watch:
     """Looks for edits of a served model."""
 
     live: Live

@@ -63,14 +63,14 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Say it in a few words."""
+        """Say both: how many cases are answered, and how many rightly."""
         if self.examination is None:
             return "FAILED"
-        count = len(self.examination.cases)
-        if self.reproduces:
-            return f"reproduces {count}"
-        how = "runs, but is wrong in" if self.runs else "does not run in"
-        return f"{how} {len(self.examination.wrong())} of {count}"
+        cases = self.examination.cases
+        ran = sum(case.runs for case in cases)
+        right = sum(case.reproduces for case in cases)
+        count = len(cases)
+        return f"runs {ran} of {count}, reproduces {right} of {count}"
 
     def to_mapping(self) -> dict[str, Any]:
         """Give the row as JSON values."""
