@@ -37,8 +37,9 @@ def serving(tmp_path, name):
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "model_servers", "serve", name),
-            *("--registry", tmp_path / "registry", "--work", tmp_path / "work"),
+            *("--registry", "registry", "--work", "work"),
         ],
+        cwd=tmp_path,
         env={"PYTHONPATH": str(TOOLS), "PATH": "/usr/bin:/bin"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

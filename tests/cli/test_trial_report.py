@@ -82,6 +82,13 @@ def test_what_is_wrong_only_in_a_batch_is_no_answer_to_record():
     assert "--update" not in text
 
 
+def test_where_one_answer_is_wrong_alone_all_may_be_recorded():
+    text = report((RIGHT, WRONG), (WRONG, WRONG)).to_text()
+
+    assert "ms golden tiny --update" in text
+    assert "in the order of the batch" not in text
+
+
 def test_a_model_that_does_not_run_is_told_with_its_log():
     text = report((NONE, NONE), (RIGHT, RIGHT)).to_text()
 
