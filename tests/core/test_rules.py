@@ -600,6 +600,7 @@ def test_codes_keep_their_meaning():
         "GOLDEN": "MS060",
         "INPUTS_CHANGED": "MS070",
         "VERSION_FELL": "MS071",
+        "UNRECORDED": "MS061",
         "SECRET": "MS080",
         "ABSOLUTE_PATH": "MS081",
         "GPU_MEMORY": "MS082",

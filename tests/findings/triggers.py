@@ -95,6 +95,9 @@ TRIGGERS: Mapping[Code, Trigger] = {
         config={"batchSize": 2}, released=Trigger(config={"batchSize": 1})
     ),
     Code.VERSION_FELL: Trigger(released=Trigger(version="1.0.1")),
+    Code.UNRECORDED: Trigger(
+        files={"golden/case.yaml": zoo.as_yaml(zoo.changed(zoo.CASE, {"expect": None}))}
+    ),
     Code.SECRET: Trigger(files={"README.md": "AK" + "IA" + "ABCDEFGH01234567"}),
     Code.ABSOLUTE_PATH: Trigger(files={"train.py": "open('/home/ada/labels.txt')\n"}),
     Code.GPU_MEMORY: Trigger(config={"deviceType": "gpu"}),
