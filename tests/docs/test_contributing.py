@@ -64,7 +64,8 @@ def steps(text: str) -> Iterator[Write | Run | Start]:
 
 def pattern(shown: str) -> str:
     """Turn what the page shows into a pattern: `...` stands for anything."""
-    return ".*".join(re.escape(part) for part in shown.strip().split("..."))
+    parts = re.split(r" *\.\.\. *", shown.strip())
+    return ".*".join(re.escape(part) for part in parts)
 
 
 @pytest.fixture
@@ -122,7 +123,6 @@ def second_terminal(clone, environment):
             text=True,
             start_new_session=True,
         )
-        started.append(process)
         lines, ready = [], threading.Event()
 
         def listen():
@@ -132,14 +132,18 @@ def second_terminal(clone, environment):
                     ready.set()
             ready.set()
 
-        threading.Thread(target=listen, daemon=True).start()
+        listener = threading.Thread(target=listen)
+        listener.start()
+        started.append((process, listener))
         assert ready.wait(START_S), lines
         assert process.poll() is None, "".join(lines)
 
     yield start
-    for process in started:
+    for process, listener in started:
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(30)
+        assert process.wait(30) == 0
+        listener.join()
+        process.stdout.close()
 
 
 def test_a_contributor_gets_from_nothing_to_a_pull_request(
