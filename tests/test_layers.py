@@ -51,8 +51,11 @@ HOME = {
     "boto3": {"adapters/s3_store.py"},
     "botocore": {"adapters/s3_store.py"},  # boto3 speaks in its errors
     "jsonschema": {"adapters/schemas.py"},
+    # A program of its own, in whose process the shared handler loads a model.
+    "model_servers_handler": {"adapters/probed_process.py"},
     "mypy_boto3_s3": {"adapters/s3_store.py"},  # under TYPE_CHECKING
     "pynvml": {"adapters/nvml.py"},
+    "torch": {"adapters/probed_process.py"},
     "tqdm": {"cli/watch.py"},
     # TorchServe is one outside thing: its API, and the process that answers.
     "urllib3": {"adapters/torchserve_api.py", "adapters/torchserve_process.py"},

@@ -315,7 +315,8 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
             [
                 finding(
                     Code.EXTRA_FILES,
-                    "build.extra_files lists nothing for system.extraFiles 'library.tar.gz'",
+                    "build.extra_files lists nothing for system.extraFiles "
+                    "'library.tar.gz'",
                     path="model-config.yaml",
                     where="system.extraFiles",
                     fix="list the files of the archive in build.extra_files of "
@@ -591,11 +592,16 @@ def test_codes_keep_their_meaning():
         "DEAD_LINK": "MS029",
         "NO_HANDLER": "MS030",
         "SHADOWED": "MS031",
+        "NOT_IMPORTABLE": "MS032",
+        "NOT_CALLABLE": "MS033",
         "REQUIREMENTS": "MS040",
         "UNPINNED": "MS041",
         "REQUIREMENT_OPTION": "MS042",
         "CHECKPOINT": "MS050",
+        "UNSAFE_CHECKPOINT": "MS051",
         "LARGE_FILE": "MS052",
+        "WRONG_WEIGHTS": "MS053",
+        "UNREADABLE_CHECKPOINT": "MS054",
         "GOLDEN": "MS060",
         "SECRET": "MS080",
         "ABSOLUTE_PATH": "MS081",

@@ -2,10 +2,11 @@
 
 import pytest
 
-from findings.triggers import TODAY, TRIGGERS
+from findings.triggers import PROBED, TODAY, TRIGGERS
 from model_servers.adapters.checkout import Checkout
+from model_servers.adapters.handler_probe import SubprocessProbe
 from model_servers.core.findings import Code
-from model_servers.journeys.validate import validate
+from model_servers.journeys.validate import Probing, validate
 
 ACCOMPANIED = {Code.EXPIRED_EXCEPTION: {Code.UNUSED_FILE}}
 """What cannot be alone: an expired exception is from something."""
@@ -19,7 +20,14 @@ def test_every_code_has_a_trigger():
 def test_the_smallest_fault_is_found_and_nothing_else(tmp_path, code):
     directory = TRIGGERS[code].make(tmp_path / "registry")
 
-    found = validate(Checkout(directory.parent), [directory.name], today=TODAY)
+    probing = Probing(probe=SubprocessProbe(), processes=1, not_checked=pytest.fail)
+
+    found = validate(
+        Checkout(directory.parent),
+        [directory.name],
+        today=TODAY,
+        probing=probing if code in PROBED else None,
+    )
 
     assert code in {one.code for one in found}
     assert {one.code for one in found} - {code} <= ACCOMPANIED.get(code, set())

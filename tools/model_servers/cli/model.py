@@ -10,6 +10,7 @@ from pathlib import Path
 from model_servers.cli import render, trial, wire
 from model_servers.cli.catalogue import explained
 from model_servers.cli.settings import Settings
+from model_servers.cli.watch import say
 from model_servers.core.findings import Finding
 from model_servers.errors import ExitStatus, RequestError
 from model_servers.journeys.validate import validate as find
@@ -25,7 +26,9 @@ def validate(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             "--all means every model, and models are named too",
             hint="leave out --all, or the names",
         )
-    names, findings = _everything(options.models, settings)
+    names, findings = _everything(
+        options.models, settings, imports_code=not options.static
+    )
     if options.format == "json":
         print(json.dumps(render.findings_mapping(findings), indent=2))
     elif options.format == "github":
@@ -50,7 +53,7 @@ def build(options: argparse.Namespace, settings: Settings) -> ExitStatus:
 
 def test(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Serve models in a TorchServe of our own and compare their golden answers."""
-    names, findings = findings_of(options.models, settings)
+    names, findings = findings_of(options.models, settings, imports_code=True)
     if findings:
         print(render.findings_text(findings, models=len(names)))
         return ExitStatus.FINDINGS
@@ -63,24 +66,25 @@ def test(options: argparse.Namespace, settings: Settings) -> ExitStatus:
 
 
 def findings_of(
-    wanted: list[str], settings: Settings
+    wanted: list[str], settings: Settings, *, imports_code: bool = False
 ) -> tuple[list[str], list[Finding]]:
     """Validate the models asked for, or all; give their names and what is wrong.
 
     Hints are for ``ms validate``: nothing that comes after it stops for one.
     """
-    names, findings = _everything(wanted, settings)
+    names, findings = _everything(wanted, settings, imports_code=imports_code)
     return names, [finding for finding in findings if finding.is_error]
 
 
 def _everything(
-    wanted: list[str], settings: Settings
+    wanted: list[str], settings: Settings, *, imports_code: bool
 ) -> tuple[list[str], list[Finding]]:
     registry = wire.registry(settings)
     names = list(dict.fromkeys(wanted)) or registry.names()
     # Days begin and end in UTC, so that a pull request and its author agree.
     today = datetime.now(timezone.utc).date().isoformat()
-    return names, find(registry, names, today=today)
+    probing = wire.probing(say) if imports_code else None
+    return names, find(registry, names, today=today, probing=probing)
 
 
 def _status(findings: list[Finding]) -> ExitStatus:

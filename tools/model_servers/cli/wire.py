@@ -6,7 +6,9 @@ client and ``ms --help`` nothing at all.
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from model_servers.journeys.build import Build
 from model_servers.journeys.init import Init
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
+from model_servers.journeys.validate import Probing
 
 if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
@@ -43,6 +46,17 @@ def init(settings: Settings) -> Init:
         registry=registry(settings),
         new_models=NewModels(settings.registry),
         read_checkpoint=checkpoint_file.read,
+    )
+
+
+def probing(not_checked: Callable[[str], None]) -> Probing:
+    """Give how models' code is imported, in one process for each CPU."""
+    from model_servers.adapters.handler_probe import SubprocessProbe
+
+    return Probing(
+        probe=SubprocessProbe(),
+        processes=os.cpu_count() or 1,
+        not_checked=not_checked,
     )
 
 
