@@ -20,15 +20,21 @@ from model_servers.adapters.weights_values import (
     Storage,
     TensorFacts,
     Thing,
+    is_key,
     is_size,
     made,
     path_of,
 )
 from model_servers.core.checkpoint import SAFE_GLOBALS, STORAGES, VALUES
 
-MAX_PICKLE_BYTES = 64 * 2**20
-_MAX_STEPS = 2_000_000
-"""Some 60,000 tensors; followed within seconds."""
+MAX_PICKLE_BYTES = 16 * 2**20
+_MAX_STEPS = 1_000_000
+"""In one file: some 30,000 tensors, followed within a second."""
+
+_MAX_NAME_CHARACTERS = 1000
+"""Of a global: one that is long, and named a million times, takes for ever."""
+
+_MAX_GLOBALS = 1000
 
 _TORCH_READS = frozenset(
     {
@@ -87,9 +93,18 @@ class Followed:
     refusal: str | None = None
     """Why torch does not read it with ``weights_only=True``."""
 
+    steps: int = 0
+    """How much work it was."""
+
     def refuse(self, reason: str) -> None:
         """Note the first reason."""
         self.refusal = self.refusal or reason
+
+    def spend(self, steps: int) -> None:
+        """Count work; NoPickleError if it is too much."""
+        self.steps += steps
+        if self.steps > _MAX_STEPS:
+            raise NoPickleError(f"its pickle has more than {_MAX_STEPS} steps")
 
 
 def follow(stream: BoundedStream, followed: Followed | None = None) -> Followed:
@@ -107,9 +122,8 @@ def follow(stream: BoundedStream, followed: Followed | None = None) -> Followed:
     try:
         # Without a method `tell` it is never asked where it is, which takes time.
         steps = pickletools.genops(stream)  # type: ignore[arg-type]  # reads only
-        for number, (opcode, argument, _) in enumerate(steps):
-            if number >= _MAX_STEPS:
-                raise NoPickleError(f"its pickle has more than {_MAX_STEPS} steps")
+        for opcode, argument, _ in steps:
+            followed.spend(1)
             machine.step(opcode.name, argument)
         followed.value = machine.stack.pop()
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -187,18 +201,26 @@ class _Machine:
             target.put(key, value)
 
     def _global(self, argument: str) -> None:
+        if len(argument) > _MAX_NAME_CHARACTERS:
+            raise NoPickleError("its pickle has a name without end")
         module, _, name = argument.partition(" ")
         module = "builtins" if module == "__builtin__" else module
         path = f"{module}.{name}"
         self._followed.globals[path] = None
+        if len(self._followed.globals) > _MAX_GLOBALS:
+            raise NoPickleError(f"its pickle names more than {_MAX_GLOBALS} globals")
         if path not in SAFE_GLOBALS:
             self._refuse(f"its pickle names {path}")
         self._push(Global(path))
 
     def _stack_global(self, _argument: Any) -> None:
         module, name = self._top(2)
-        is_text = isinstance(module, str) and isinstance(name, str)
-        self._global(f"{module} {name}" if is_text else "? ?")
+        if not isinstance(module, str) or not isinstance(name, str):
+            self._global("? ?")
+        elif len(module) + len(name) > _MAX_NAME_CHARACTERS:
+            raise NoPickleError("its pickle has a name without end")
+        else:
+            self._global(f"{module} {name}")
 
     def _instance(self, argument: str | None) -> None:
         self._since_mark()
@@ -218,7 +240,7 @@ class _Machine:
             return
         kind, key, _location, count = saved[1:5]
         dtype = STORAGES.get(path_of(kind).replace("torch.cuda.", "torch."))
-        if dtype is None or not isinstance(key, str | int) or not is_size(count):
+        if dtype is None or not is_key(key) or not is_size(count):
             raise NoPickleError("its pickle has a storage of no known kind")
         storage = Storage(key, dtype, count)
         self._push(self._followed.storages.setdefault(key, storage))
@@ -227,18 +249,18 @@ class _Machine:
         cls, arguments = self._top(2)
         if not isinstance(cls, Global):
             self._refuse("its pickle makes an object of what it made itself")
-        self._push(made(path_of(cls), arguments))
+        self._push(made(path_of(cls), arguments, self._followed.spend))
 
     def _new_ex(self, _argument: Any) -> None:
         cls, arguments, _named = self._top(3)
-        self._push(made(path_of(cls), arguments))
+        self._push(made(path_of(cls), arguments, self._followed.spend))
 
     def _reduce(self, _argument: Any) -> None:
         function, arguments = self._top(2)
         path = path_of(function)
         if not isinstance(function, Global) or path in VALUES:
             self._refuse("its pickle calls what is no function")
-        self._push(made(path, arguments))
+        self._push(made(path, arguments, self._followed.spend))
 
     def _build(self, _argument: Any) -> None:
         state, target = self.stack.pop(), self.stack[-1]

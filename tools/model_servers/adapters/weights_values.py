@@ -8,8 +8,20 @@ from typing import Any
 
 from model_servers.core.checkpoint import ELEMENT_BYTES
 
+MAX_DIMENSIONS = 64
+"""Of a tensor. torch knows no bound; multiplying a million sizes takes for ever."""
 
-class NoPickleError(Exception):
+_MAX_ARGUMENTS = 32
+
+Spend = Callable[[int], None]
+"""Counts work that one step of a pickle asks for; raises NoPickleError at the end."""
+
+
+class BrokenError(Exception):
+    """Why a file is not what it seems to be."""
+
+
+class NoPickleError(BrokenError):
     """It is no pickle, or none that can be followed to its end."""
 
 
@@ -54,7 +66,7 @@ class Map:
 
     def put(self, key: Any, value: Any) -> None:
         """Set an item."""
-        if key is None or isinstance(key, str | bytes | int | float):
+        if is_key(key) or key is None or isinstance(key, bytes | float):
             self.entries[key] = value
         else:
             self.has_others = True
@@ -67,6 +79,12 @@ class Thing:
     kind: str
 
 
+def shown(name: Any) -> str:
+    """Show a name of any length to people."""
+    text = name if isinstance(name, str) else repr(name)
+    return repr(text) if len(text) <= 80 else f"{text[:80]!r}..."
+
+
 def path_of(value: Any) -> str:
     """Give a global's path; nothing for anything else."""
     return value.path if isinstance(value, Global) else ""
@@ -77,25 +95,32 @@ def is_size(value: Any) -> bool:
     return isinstance(value, int) and 0 <= value < 2**63
 
 
-def made(path: str, arguments: Any) -> Any:
+def is_key(value: Any) -> bool:
+    """Whether it can be a key without its hash taking long: numbers have no bound."""
+    return isinstance(value, str) or (isinstance(value, int) and abs(value) < 2**63)
+
+
+def made(path: str, arguments: Any, spend: Spend) -> Any:
     """Say what calling a global gives."""
     if not isinstance(arguments, tuple):
         raise NoPickleError("its pickle calls a function without arguments")
+    if len(arguments) > _MAX_ARGUMENTS:
+        raise NoPickleError("its pickle calls a function with too many arguments")
+    if path == _FROM_TYPE:
+        return _from_type(*arguments, spend=spend)
+    if path in _MAPS:
+        return _map(_MAPS[path], *arguments, spend=spend)
     make = _MADE.get(path)
-    if make is not None:
-        return make(*arguments)
-    return Thing(path)
+    return make(*arguments) if make is not None else Thing(path)
 
 
-def _map(kind: str) -> Callable[..., Map]:
-    def make(items: Any = ()) -> Map:
-        made = Map(kind)
-        pairs = items.entries.items() if isinstance(items, Map) else items
-        for key, value in pairs:
-            made.put(key, value)
-        return made
-
-    return make
+def _map(kind: str, items: Any = (), *, spend: Spend) -> Map:
+    spend(len(items.entries if isinstance(items, Map) else items))
+    made = Map(kind)
+    pairs = items.entries.items() if isinstance(items, Map) else items
+    for key, value in pairs:
+        made.put(key, value)
+    return made
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_rest: Any) -> Any:
@@ -122,9 +147,16 @@ def _view(storage: Any, offset: Any, size: Any, stride: Any, dtype: str) -> Tens
 
 
 def _shape(size: Any) -> tuple[int, ...]:
-    if not isinstance(size, tuple) or not all(map(is_size, size)):
+    is_short = isinstance(size, tuple) and len(size) <= MAX_DIMENSIONS
+    if not is_short or not all(map(is_size, size)):
         raise NoPickleError("its pickle has a tensor without a shape")
-    return size
+    return tuple(size)
+
+
+def _size(size: Any = ()) -> tuple[Any, ...]:
+    if not isinstance(size, tuple | list) or len(size) > MAX_DIMENSIONS:
+        raise NoPickleError("its pickle has a size that is none")
+    return tuple(size)
 
 
 def _dtype(value: Any) -> str:
@@ -143,19 +175,20 @@ def _meta(dtype: Any, size: Any, *_rest: Any) -> TensorFacts:
     return TensorFacts(_dtype(dtype), _shape(size))
 
 
-def _from_type(function: Any, _type: Any, arguments: Any, _state: Any) -> Any:
-    if path_of(function) == "torch._tensor._rebuild_from_type_v2":
+def _from_type(
+    function: Any, _type: Any, arguments: Any, _state: Any, *, spend: Spend
+) -> Any:
+    if path_of(function) == _FROM_TYPE:
         raise NoPickleError("its pickle makes a tensor out of itself")
-    return made(path_of(function), arguments)
+    return made(path_of(function), arguments, spend)
 
 
+_FROM_TYPE = "torch._tensor._rebuild_from_type_v2"
+_MAPS = {"collections.OrderedDict": "OrderedDict", "collections.Counter": "Counter"}
 _UTILS = "torch._utils._rebuild_"
 _MADE: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _map("OrderedDict"),
-    "collections.Counter": _map("Counter"),
-    "torch.Size": lambda size=(): tuple(size),
+    "torch.Size": _size,
     "torch.nn.parameter.Parameter": _parameter,
-    "torch._tensor._rebuild_from_type_v2": _from_type,
     f"{_UTILS}parameter": _parameter,
     f"{_UTILS}parameter_with_state": _parameter,
     f"{_UTILS}tensor": _tensor,
