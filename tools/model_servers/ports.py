@@ -54,7 +54,7 @@ class HandlerProbe(Protocol):
         """Load a model of which *locate* finds the files, and say how that went.
 
         Raises:
-            OutsideError: the disk cannot be written.
+            OutsideError: the disk cannot be written, or no process started.
         """
 
     def stop(self) -> None:

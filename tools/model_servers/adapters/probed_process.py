@@ -6,9 +6,12 @@ the model's own directory. It never runs what the author installs or unpacks.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib.metadata
-import importlib.util
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,20 +20,24 @@ from typing import Any
 _MAX_CHARACTERS = 100_000
 
 
+_PR_SET_PDEATHSIG = 1
+"""Linux: which signal a process gets when the one that waits for it has died."""
+
+
 def main(work: Path) -> None:
     """Load the model in *work*, and leave a report there."""
     order = json.loads((work / "order.json").read_text())
     directory = work / "model"
     report = _Report(work / "report.json")
     report.tell("unpack", "running")
-    if importlib.util.find_spec("torch") is None:
-        report.tell("unpack", "not checked", "torch is not installed here")
-        return
+    sys.modules["model_servers"] = None  # type: ignore[assignment]  # no host has it
     sys.path.insert(0, str(directory))
     try:
         _load(directory, order, report)
     except BaseException as error:  # noqa: BLE001 - an author may call sys.exit
-        reason = str(error) or type(error).__name__
+        reason = str(error)
+        if type(error).__name__ != "LoadError":  # the handler's own words
+            reason = f"{type(error).__name__} in {report.stage}: {reason}"
         why_not = _why_not_checked(error, order, report)
         if why_not is None:
             report.tell(report.stage, "failed", reason)
@@ -103,12 +110,10 @@ def _why_not_checked(
         return f"{', '.join(missing)} of its requirements is not installed here"
     if isinstance(error, MemoryError):
         return "there is too little memory here"
-    if report.stage != "init":
-        return None
-    if report.installs:
+    if report.stage == "init" and report.installs:
         return "init_function may need what install_packages would install"
-    if _is_about_gpus(str(error)):
-        return "init_function needs a GPU"
+    if report.stage in ("import", "init") and _is_about_gpus(str(error)):
+        return "it needs a GPU"
     return None
 
 
@@ -127,5 +132,15 @@ def _is_about_gpus(text: str) -> bool:
     return any(sign in text for sign in signs) and not cuda.is_available()
 
 
+def _be_the_first_to_go() -> None:
+    """End with whoever waits; and where memory is short, end before others."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 if __name__ == "__main__":
+    _be_the_first_to_go()
     main(Path(sys.argv[1]))
+    os._exit(0)  # threads that the model has started are not waited for

@@ -49,13 +49,17 @@ def init(settings: Settings) -> Init:
     )
 
 
+_MOST_PROBES = 8
+"""At once: each is a model in memory."""
+
+
 def probing(not_checked: Callable[[str], None]) -> Probing:
-    """Give how models' code is imported, in one process for each CPU."""
+    """Give how models' code is imported, in a process for each CPU."""
     from model_servers.adapters.handler_probe import SubprocessProbe
 
     return Probing(
         probe=SubprocessProbe(),
-        processes=os.cpu_count() or 1,
+        processes=min(os.cpu_count() or 1, _MOST_PROBES),
         not_checked=not_checked,
     )
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -91,15 +98,26 @@ def _probed(
         except BaseException:  # Ctrl-C, too: nothing may go on running
             probing.probe.stop()
             raise
-    for name, report in zip(names, reports, strict=True):
-        if isinstance(report, NotChecked):
-            reason = visible(report.reason)[:300]
-            probing.not_checked(f"{name}: its code is not checked: {reason}")
+    for note in _notes(dict(zip(names, reports, strict=True))):
+        probing.not_checked(note)
     return {
         name: presentable(findings_of(report, registry.read(name)))
         for name, report in zip(names, reports, strict=True)
         if not isinstance(report, Loaded | NotChecked)
     }
+
+
+def _notes(reports: Mapping[str, ProbeReport]) -> Iterator[str]:
+    """Say what could not be tried, once for each reason."""
+    names: dict[str, list[str]] = {}
+    for name, report in reports.items():
+        if isinstance(report, NotChecked):
+            names.setdefault(report.reason, []).append(name)
+    for reason, which in names.items():
+        more = f" and {len(which) - 3} more" if len(which) > 3 else ""
+        code = "its code is" if len(which) == 1 else "their code is"
+        shown = visible(reason)[:300]
+        yield f"{', '.join(which[:3])}{more}: {code} not checked: {shown}"
 
 
 def _report(registry: Registry, probing: Probing, name: str) -> ProbeReport:
