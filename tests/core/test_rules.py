@@ -607,4 +607,5 @@ def test_codes_keep_their_meaning():
         "ABSOLUTE_PATH": "MS081",
         "GPU_MEMORY": "MS082",
         "CLIENT_TIMEOUT": "MS083",
+        "IGNORED_SECTION": "MS084",
     }

@@ -115,4 +115,5 @@ TRIGGERS: Mapping[Code, Trigger] = {
     Code.ABSOLUTE_PATH: Trigger(files={"train.py": "open('/home/ada/labels.txt')\n"}),
     Code.GPU_MEMORY: Trigger(config={"deviceType": "gpu"}),
     Code.CLIENT_TIMEOUT: Trigger(config={"clientTimeoutInMills": 1000}),
+    Code.IGNORED_SECTION: Trigger(config={"pt2": "inductor"}),
 }

@@ -328,3 +328,13 @@ class Code(Enum):
         "Leave clientTimeoutInMills out, and let clients set their own timeout.",
         "hint",
     )
+    IGNORED_SECTION = (
+        "MS084",
+        "The shared handler does not read a section of model-config.yaml.",
+        (
+            "TorchServe hands the section to the handler, and only TorchServe's own"
+            " handlers read it: the model runs, but not as the section says."
+        ),
+        "Use the option of the shared handler, docs/handler.md, or remove the section.",
+        "hint",
+    )

@@ -50,6 +50,7 @@ RULES: tuple[Rule, ...] = (
     serving.client_timeout,
     serving.gpu_memory,
     settings.handler_options,
+    settings.ignored_sections,
     settings.contradictions,
 )
 
