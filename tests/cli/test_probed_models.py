@@ -1,6 +1,9 @@
 """Which commands import a model's code, and what they say of it."""
 
+import io
+import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -83,3 +86,53 @@ def test_a_network_that_was_changed_no_longer_fits_its_checkpoint(tmp_path, caps
 
     assert main(["validate", "--registry", str(model.parent)]) == 1
     assert "MS053" in capsys.readouterr().out
+
+
+class Attack:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return open, (str(self.marker), "w")
+
+
+def bomb(marker):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(2**26))
+        archive.writestr("archive/version", b"3\n")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["pt", "pth", "bin", "safetensors"])
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        pytest.param(
+            lambda marker: pickle.dumps(Attack(marker)), "MS051", id="an attack"
+        ),
+        pytest.param(bomb, "MS054", id="a bomb"),
+        pytest.param(lambda marker: zoo.CHECKPOINT[:-1], "MS054", id="cut off"),
+        pytest.param(lambda marker: zoo.CHECKPOINT + b"1", "MS054", id="too long"),
+        pytest.param(
+            lambda marker: (2**62).to_bytes(8, "little") + b"{}", "MS054", id="a lie"
+        ),
+    ],
+)
+def test_a_hostile_checkpoint_is_one_finding_and_is_never_loaded(
+    tmp_path, marker, capsys, make, code, ending
+):
+    name = f"checkpoint.{ending}"
+    model = zoo.make_model(
+        tmp_path / "hostile" / "registry",
+        files={"checkpoint.pt": None, name: make(marker)},
+        model={"build": {"checkpoint_file": name}},
+    )
+
+    assert main(["validate", "--registry", str(model.parent)]) == 1
+    out = capsys.readouterr().out
+    assert f"registry/tiny/{name}: {code} the checkpoint" in out
+    assert out.endswith("1 model: 1 finding\n")
+    assert not marker.exists()
