@@ -603,6 +603,8 @@ def test_codes_keep_their_meaning():
         "WRONG_WEIGHTS": "MS053",
         "UNREADABLE_CHECKPOINT": "MS054",
         "GOLDEN": "MS060",
+        "INPUTS_CHANGED": "MS070",
+        "VERSION_FELL": "MS071",
         "SECRET": "MS080",
         "ABSOLUTE_PATH": "MS081",
         "GPU_MEMORY": "MS082",

@@ -9,7 +9,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from model_servers.cli import demo, doctor, host, init, model, release
+from model_servers.cli import (
+    archive,
+    demo,
+    doctor,
+    host,
+    init,
+    model,
+    release,
+    versions,
+)
 from model_servers.cli.parser import parser
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
@@ -19,7 +28,11 @@ _COMMANDS = {
     "doctor": doctor.doctor,
     "init": init.init,
     "validate": model.validate,
+    "diff": versions.diff,
+    "bump": versions.bump,
+    "lock": versions.lock,
     "build": model.build,
+    "archive": archive.archive,
     "test": model.test,
     "publish": release.publish,
     "sync plan": host.plan,
