@@ -56,11 +56,14 @@ HOME = {
         "adapters/s3_transfer.py",
     },
     "jsonschema": {"adapters/schemas.py"},
+    # A program of its own, in whose process the shared handler loads a model.
+    "model_servers_handler": {"adapters/probed_process.py"},
     "mypy_boto3_s3": {  # under TYPE_CHECKING
         "adapters/s3_store.py",
         "adapters/s3_transfer.py",
     },
     "pynvml": {"adapters/nvml.py"},
+    "torch": {"adapters/probed_process.py"},
     "tqdm": {"cli/watch.py"},
     # TorchServe is one outside thing: its API, and the process that answers.
     "urllib3": {"adapters/torchserve_api.py", "adapters/torchserve_process.py"},

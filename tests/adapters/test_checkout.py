@@ -207,12 +207,12 @@ def linked(tiny, path, target):
 
 
 def test_a_link_to_another_file_of_the_model_is_that_file(tiny):
-    (tiny / "weights.bin").write_bytes(b"12345")
+    (tiny / "weights.bin").write_bytes(zoo.CHECKPOINT)
     linked(tiny, "checkpoint.pt", "weights.bin")
 
     assert findings(tiny) == []
     assert read(tiny).files["checkpoint.pt"] == FileFacts(
-        size_bytes=5, link_to="weights.bin"
+        size_bytes=2048, link_to="weights.bin"
     )
 
 

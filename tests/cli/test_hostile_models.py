@@ -31,7 +31,9 @@ def validate(capfd):
     """Run ``ms validate`` on a model's directory: exit status and stdout."""
 
     def run(directory, *arguments):
-        status = main(["validate", "--registry", str(directory.parent), *arguments])
+        status = main(
+            ["validate", "--static", "--registry", str(directory.parent), *arguments]
+        )
         captured = capfd.readouterr()
         assert "Traceback" not in captured.err
         return int(status), captured.out or captured.err
@@ -180,7 +182,15 @@ def test_hostile_files_take_little_memory(tiny, spoil, expected):
     limit_bytes = 600 * 2**20  # of addresses; about a tenth of it is used
 
     done = subprocess.run(
-        [sys.executable, "-m", "model_servers", "validate", "--registry", tiny.parent],
+        [
+            sys.executable,
+            "-m",
+            "model_servers",
+            "validate",
+            "--static",
+            "--registry",
+            tiny.parent,
+        ],
         check=False,
         env={"PYTHONPATH": str(TOOLS)},
         preexec_fn=lambda: resource.setrlimit(
@@ -235,7 +245,9 @@ def unprivileged():
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         tiny = zoo.make_model(Path(folder) / "registry")
-        main(["validate", "--registry", str(tiny.parent)])  # whatever is imported late
+        main(
+            ["validate", "--static", "--registry", str(tiny.parent)]
+        )  # whatever is imported late
         is_root = os.geteuid() == 0
         if is_root:
             os.seteuid(65534)
@@ -266,7 +278,7 @@ def test_what_may_not_be_read_is_named(unprivileged, capfd, path, status, expect
     (tiny / path).chmod(0)
     set_user(65534)
 
-    found = main(["validate", "--registry", str(tiny.parent)])
+    found = main(["validate", "--static", "--registry", str(tiny.parent)])
 
     captured = capfd.readouterr()
     assert found == status
@@ -277,7 +289,7 @@ def test_what_may_not_be_read_is_named(unprivileged, capfd, path, status, expect
 def test_a_registry_that_is_a_file_is_a_usage_error(tmp_path, capfd):
     (tmp_path / "registry").write_text("")
 
-    assert main(["validate", "--registry", str(tmp_path / "registry")]) == 2
+    assert main(["validate", "--static", "--registry", str(tmp_path / "registry")]) == 2
     assert "there is no registry at" in capfd.readouterr().err
 
 

@@ -354,7 +354,7 @@ def test_a_path_of_the_authors_machine_is_a_hint_with_its_line(tmp_path, path):
 
 
 def test_a_large_checkpoint_that_is_declared_is_no_hint(tmp_path):
-    weights = bytes(10 * 2**20 + 1)
+    weights = zoo.checkpoint_of(10 * 2**20)
 
     declared = {"sha256": "0" * 64, "size": len(weights)}
     undeclared = codes(tmp_path, files={"checkpoint.pt": weights})

@@ -12,6 +12,7 @@ from model_servers.core.rules.settings import (
     HANDLER_OPTIONS,
     contradictions,
     handler_options,
+    ignored_sections,
 )
 from model_servers.core.spec import ModelSpec
 from model_servers_handler.options import HandlerOptions
@@ -19,7 +20,7 @@ from model_servers_handler.options import HandlerOptions
 OPTIONS = "known options: " + ", ".join(HANDLER_OPTIONS)
 
 
-def found(**changes):
+def found(*, rules=(handler_options, contradictions), **changes):
     """Give (code, place, message, fix) of each finding about a config."""
     data = zoo.config_document(**changes)
     config = Document(path="model-config.yaml", data=data, places={})
@@ -35,7 +36,7 @@ def found(**changes):
     )
     return [
         (one.code, one.where, one.message, one.fix)
-        for rule in (handler_options, contradictions)
+        for rule in rules
         for one in rule(subject)
     ]
 
@@ -169,3 +170,24 @@ def test_the_known_options_are_those_of_the_shared_handler():
     fields = [field.name for field in dataclasses.fields(HandlerOptions)]
 
     assert sorted(fields) == list(HANDLER_OPTIONS)
+
+
+@pytest.mark.parametrize(
+    "section",
+    ["pt2", "micro_batching", "pippy", "deepspeed", "dali", "ipex", "cache"],
+)
+def test_a_section_that_only_other_handlers_read_is_said_to_be_ignored(section):
+    (finding,) = found(rules=[ignored_sections], **{section: {}})
+
+    assert finding[:3] == (
+        Code.IGNORED_SECTION,
+        section,
+        f"the shared handler does not read {section}",
+    )
+    assert section in finding[3]
+
+
+def test_what_the_server_and_the_handler_read_is_not_ignored():
+    sections = {"system": {}, "handler": {}, "deviceType": "cpu", "torchrun": {}}
+
+    assert found(rules=[ignored_sections], **sections) == []

@@ -3,15 +3,16 @@
 import pytest
 
 from fakes.watcher import Quiet
-from findings.triggers import TODAY, TRIGGERS
+from findings.triggers import PROBED, TODAY, TRIGGERS
 from model_servers.adapters.checkout import Checkout
+from model_servers.adapters.handler_probe import SubprocessProbe
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
 from model_servers.core.findings import Code
 from model_servers.journeys.build import Build
 from model_servers.journeys.publish import Publish
-from model_servers.journeys.validate import validate
+from model_servers.journeys.validate import Probing, validate
 from model_servers.journeys.versions import in_store, version_finding
 
 ACCOMPANIED = {Code.EXPIRED_EXCEPTION: {Code.UNUSED_FILE}}
@@ -42,7 +43,13 @@ def test_the_smallest_fault_is_found_and_nothing_else(tmp_path, code):
         publish(trigger.released.make(tmp_path / "before"), store)
     directory = trigger.make(tmp_path / "registry")
 
-    found = validate(Checkout(directory.parent), [directory.name], today=TODAY)
+    probing = Probing(probe=SubprocessProbe(), processes=1, not_checked=pytest.fail)
+    found = validate(
+        Checkout(directory.parent),
+        [directory.name],
+        today=TODAY,
+        probing=probing if code in PROBED else None,
+    )
     if trigger.released is not None:
         releases = in_store(StoredReleases(store), address=store.address)
         found += version_finding(build(directory), directory.name, releases)

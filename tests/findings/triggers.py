@@ -58,6 +58,9 @@ def sparse(path: str) -> Callable[[Path], object]:
     return lambda directory: os.truncate(directory / path, 11 * 2**20)
 
 
+PROBED = frozenset({Code.NOT_IMPORTABLE, Code.NOT_CALLABLE, Code.WRONG_WEIGHTS})
+"""What only importing the model's code finds."""
+
 TRIGGERS: Mapping[Code, Trigger] = {
     Code.UNREADABLE: Trigger(files={"model-config.yaml": "batchSize: 1\nbatchSize: 2"}),
     Code.SHAPE: Trigger(config={"batchsize": 4}),
@@ -85,11 +88,36 @@ TRIGGERS: Mapping[Code, Trigger] = {
     Code.SHADOWED: Trigger(
         files={"json.py": ""}, model={"build": {"extra_files": ["json.py"]}}
     ),
+    Code.NOT_IMPORTABLE: Trigger(
+        files={"handler_model.py": f"import nowhere\n{zoo.HANDLER}"}
+    ),
+    Code.NOT_CALLABLE: Trigger(
+        files={
+            "handler_model.py": zoo.HANDLER.replace(
+                "init_function()", "init_function(size)"
+            )
+        }
+    ),
     Code.REQUIREMENTS: requirements("torch==2.3.0\n"),
     Code.UNPINNED: requirements("numpy>=2\n"),
     Code.REQUIREMENT_OPTION: requirements("-e .\n"),
     Code.CHECKPOINT: Trigger(model={"checkpoint": {"sha256": "00" * 32, "size": 2048}}),
-    Code.LARGE_FILE: Trigger(spoil=sparse("checkpoint.pt")),
+    Code.UNSAFE_CHECKPOINT: Trigger(
+        files={"checkpoint.pt": b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R."}
+    ),
+    Code.LARGE_FILE: Trigger(
+        files={"table.csv": ""},
+        model={"build": {"extra_files": ["table.csv"]}},
+        spoil=sparse("table.csv"),
+    ),
+    Code.WRONG_WEIGHTS: Trigger(
+        files={
+            "handler_model.py": zoo.HANDLER.replace(
+                "lambda batch: batch", "__import__('torch').nn.Linear(2, 2)"
+            )
+        }
+    ),
+    Code.UNREADABLE_CHECKPOINT: Trigger(files={"checkpoint.pt": zoo.CHECKPOINT[:99]}),
     Code.GOLDEN: Trigger(files={"golden/case.yaml": None}),
     Code.INPUTS_CHANGED: Trigger(
         config={"batchSize": 2}, released=Trigger(config={"batchSize": 1})
@@ -102,4 +130,5 @@ TRIGGERS: Mapping[Code, Trigger] = {
     Code.ABSOLUTE_PATH: Trigger(files={"train.py": "open('/home/ada/labels.txt')\n"}),
     Code.GPU_MEMORY: Trigger(config={"deviceType": "gpu"}),
     Code.CLIENT_TIMEOUT: Trigger(config={"clientTimeoutInMills": 1000}),
+    Code.IGNORED_SECTION: Trigger(config={"pt2": "inductor"}),
 }

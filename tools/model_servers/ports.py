@@ -11,12 +11,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from model_servers.core.checkpoint import CheckpointFacts
 from model_servers.core.contribution import Contribution, Digests
 from model_servers.core.golden import GoldenCase, Request
 from model_servers.core.host import Installed, ServedVersion
 from model_servers.core.layout import Member
 from model_servers.core.names import Ref, Version
 from model_servers.core.objects import Leftover, Movable, Moved, Part, Stored
+from model_servers.core.probe import ProbeOrder, ProbeReport
 from model_servers.core.release import Archive, Release
 from model_servers.core.spec import Serving
 
@@ -36,11 +38,28 @@ class Registry(Protocol):
     def digests(self, name: str, path: str) -> Digests:
         """Hash one file of a model."""
 
+    def checkpoint(self, name: str, path: str) -> CheckpointFacts:
+        """Say what one file of a model holds as a checkpoint; executes nothing."""
+
     def path(self, name: str, path: str) -> Path:
         """Say where one file of a model is."""
 
     def commit(self) -> str | None:
         """Give the git commit of the checkout; None outside git."""
+
+
+class HandlerProbe(Protocol):
+    """Lets the shared handler load a model, away from this process."""
+
+    def probe(self, order: ProbeOrder, *, locate: Callable[[str], Path]) -> ProbeReport:
+        """Load a model of which *locate* finds the files, and say how that went.
+
+        Raises:
+            OutsideError: the disk cannot be written, or no process started.
+        """
+
+    def stop(self) -> None:
+        """End what is running, and start nothing more."""
 
 
 class ModelTexts(Protocol):

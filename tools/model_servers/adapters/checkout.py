@@ -12,9 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from model_servers.adapters import documents, git, texts
+from model_servers.adapters import checkpoint_file, documents, git, texts
 from model_servers.adapters.listing import list_files
 from model_servers.core.channels import CHANNELS_FILE
+from model_servers.core.checkpoint import CheckpointFacts
 from model_servers.core.contribution import (
     MODEL_FILE,
     Contribution,
@@ -85,6 +86,10 @@ class Checkout:
     def digests(self, name: str, path: str) -> Digests:
         """Hash one file of a model, at most once."""
         return self._digests(self.path(name, path))
+
+    def checkpoint(self, name: str, path: str) -> CheckpointFacts:
+        """Say what one file of a model holds as a checkpoint; executes nothing."""
+        return checkpoint_file.read(self.path(name, path))
 
     def path(self, name: str, path: str) -> Path:
         """Say where one file of a model is."""

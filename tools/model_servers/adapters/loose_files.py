@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_servers.adapters import documents, texts
+from model_servers.adapters import checkpoint_file, documents, texts
 from model_servers.adapters.checkout import hash_file
 from model_servers.adapters.listing import list_files
+from model_servers.core.checkpoint import CheckpointFacts
 from model_servers.core.contribution import (
     MODEL_FILE,
     Contribution,
@@ -77,6 +78,11 @@ class LooseFiles:
         """Hash one of the files."""
         del name  # there is only one
         return hash_file(self._paths[path])
+
+    def checkpoint(self, name: str, path: str) -> CheckpointFacts:
+        """Say what one of the files holds as a checkpoint; executes nothing."""
+        del name  # there is only one
+        return checkpoint_file.read(self._paths[path])
 
     def path(self, name: str, path: str) -> Path:
         """Say where one of the files is."""

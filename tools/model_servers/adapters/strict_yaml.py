@@ -50,8 +50,10 @@ def parse(text: str) -> tuple[Any, Places]:
     if _FAST is not None and not _NEEDS_CARE.search(text):
         try:
             return read(text, _FAST)
-        except UnreadableError:
-            pass  # the other loader says why, in the same words on every machine
+        except UnreadableError as error:
+            if error.__cause__ is None:  # our own words, whichever loader reads
+                raise
+            # The other loader says why, in the same words on every machine.
     return read(text, yaml.SafeLoader)
 
 

@@ -32,7 +32,7 @@ def checked(
             names = names if is_everything else past.changed()
             for name in past.deleted() if not is_everything else ():
                 say(f"note: {name} was there {past.origin}, and is deleted")
-        findings = of_models(names, settings)
+        findings = of_models(names, settings, imports_code=not options.static)
         wrong = {name for name in names if _has_errors(name, findings, settings)}
         sound = [name for name in names if name not in wrong]
         return names, findings + _of_versions(sound, settings, past)
@@ -43,11 +43,15 @@ def named(wanted: Collection[str], settings: Settings) -> list[str]:
     return list(dict.fromkeys(wanted)) or wire.registry(settings).names()
 
 
-def of_models(names: Collection[str], settings: Settings) -> list[Finding]:
+def of_models(
+    names: Collection[str], settings: Settings, *, imports_code: bool = False
+) -> list[Finding]:
     """Validate models, as of today."""
     # Days begin and end in UTC, so that a pull request and its author agree.
     today = datetime.now(timezone.utc).date().isoformat()
-    return find(wire.registry(settings), names, today=today) if names else []
+    probing = wire.probing(say) if imports_code else None
+    registry = wire.registry(settings)
+    return find(registry, names, today=today, probing=probing) if names else []
 
 
 def _has_errors(name: str, findings: list[Finding], settings: Settings) -> bool:

@@ -33,7 +33,7 @@ def add_validate(commands: Commands) -> None:
     )
     command.add_argument("--all", action="store_true", help="every model")
     command.add_argument(
-        "--static", action="store_true", help="run no code of the models"
+        "--static", action="store_true", help="import no code of the models"
     )
     command.add_argument(
         "--explain",

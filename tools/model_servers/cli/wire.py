@@ -7,8 +7,9 @@ client and ``ms --help`` nothing at all.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from model_servers.journeys.loading import Entries
 from model_servers.journeys.lock import Lock
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
+from model_servers.journeys.validate import Probing
 from model_servers.journeys.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -64,6 +66,21 @@ def init(settings: Settings) -> Init:
         registry=registry(settings),
         new_models=NewModels(settings.registry),
         read_checkpoint=checkpoint_file.read,
+    )
+
+
+_MOST_PROBES = 8
+"""At once: each is a model in memory."""
+
+
+def probing(not_checked: Callable[[str], None]) -> Probing:
+    """Give how models' code is imported, in a process for each CPU."""
+    from model_servers.adapters.handler_probe import SubprocessProbe
+
+    return Probing(
+        probe=SubprocessProbe(),
+        processes=min(os.cpu_count() or 1, _MOST_PROBES),
+        not_checked=not_checked,
     )
 
 

@@ -199,6 +199,24 @@ class Code(Enum):
         ),
         "Rename the file or directory, and what imports it.",
     )
+    NOT_IMPORTABLE = (
+        "MS032",
+        "The model file cannot be imported.",
+        (
+            "The handler imports it with only the archive's files on the path, so what"
+            " is neither packed nor in the requirements is not there."
+        ),
+        "Add what is missing to requirements.txt or build.extra_files.",
+    )
+    NOT_CALLABLE = (
+        "MS033",
+        "The model's functions cannot be called as the handler calls them.",
+        (
+            "The handler calls init_function when it loads the model, and gives one"
+            " sample to each of the other functions, with the arguments declared."
+        ),
+        "Correct the function, or the arguments that it is given.",
+    )
     REQUIREMENTS = (
         "MS040",
         "A requirement is one that the serving environment brings.",
@@ -231,6 +249,15 @@ class Code(Enum):
         "The release would serve other weights than those that were reviewed.",
         "Restore the checkpoint, or declare its sha256 and size: `ms lock`.",
     )
+    UNSAFE_CHECKPOINT = (
+        "MS051",
+        "The checkpoint is not safe to load.",
+        (
+            "A pickle can run code when it is read. The handler loads only what"
+            " torch.load(weights_only=True) accepts, so it refuses this one."
+        ),
+        "Save a state_dict, `torch.save(model.state_dict(), path)`, or safetensors.",
+    )
     LARGE_FILE = (
         "MS052",
         "A large file is part of the git repository.",
@@ -240,6 +267,24 @@ class Code(Enum):
         ),
         "Keep weights out of git, and declare them below checkpoint: `ms lock MODEL`.",
         "hint",
+    )
+    WRONG_WEIGHTS = (
+        "MS053",
+        "The checkpoint does not fit the model.",
+        (
+            "The handler loads every tensor of the checkpoint into the model that"
+            " init_function makes: names and shapes must be the same."
+        ),
+        "Save the checkpoint of this network, or make init_function build the other.",
+    )
+    UNREADABLE_CHECKPOINT = (
+        "MS054",
+        "The checkpoint cannot be read as the model's weights.",
+        (
+            "The handler loads a state_dict from a file of torch.save or safetensors,"
+            " or a TorchScript archive if the model config says so."
+        ),
+        "Save it again: `torch.save(model.state_dict(), path)`.",
     )
     GOLDEN = (
         "MS060",
@@ -302,5 +347,15 @@ class Code(Enum):
             " instead of refusing it, so its client waits until its own timeout."
         ),
         "Leave clientTimeoutInMills out, and let clients set their own timeout.",
+        "hint",
+    )
+    IGNORED_SECTION = (
+        "MS084",
+        "The shared handler does not read a section of model-config.yaml.",
+        (
+            "TorchServe hands the section to the handler, and only TorchServe's own"
+            " handlers read it: the model runs, but not as the section says."
+        ),
+        "Use the option of the shared handler, docs/handler.md, or remove the section.",
         "hint",
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from model_servers.core.checkpoint import CheckpointFacts
 from model_servers.core.contribution import Contribution, Digests
 from model_servers.core.findings import Finding
 from model_servers.core.layout import plan_members, used_files
@@ -133,6 +134,9 @@ class _Declared:
 
     def path(self, name: str, path: str) -> Path:
         return self.registry.path(name, path)
+
+    def checkpoint(self, name: str, path: str) -> CheckpointFacts:
+        return self.registry.checkpoint(name, path)
 
     def commit(self) -> str | None:
         return self.registry.commit()

@@ -6,9 +6,10 @@ function in the file of its theme, and a line in ``RULES``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 
+from model_servers.core.checkpoint import CheckpointFacts
 from model_servers.core.contribution import Contribution
 from model_servers.core.findings import Finding
 from model_servers.core.rules import (
@@ -40,6 +41,7 @@ RULES: tuple[Rule, ...] = (
     packages.requirements,
     weights.checkpoint,
     weights.large,
+    weights.loadable,
     golden.cases,
     golden.requests,
     golden.recorded,
@@ -49,6 +51,7 @@ RULES: tuple[Rule, ...] = (
     serving.client_timeout,
     serving.gpu_memory,
     settings.handler_options,
+    settings.ignored_sections,
     settings.contradictions,
 )
 
@@ -60,6 +63,7 @@ def check(
     digest: Callable[[str], str],
     *,
     others: Mapping[str, Collection[str]] = _NONE,
+    checkpoint: Callable[[str], CheckpointFacts | None] = lambda _: None,
 ) -> list[Finding]:
     """Give every finding about a contribution, those of reading included.
 
@@ -68,24 +72,17 @@ def check(
         digest: gives the sha256 of one of its files.
         others: names of all models by how they look (:func:`by_look`), of which
             its name must be different.
+        checkpoint: gives what one of its files holds as a checkpoint, if known.
     """
-    return sorted(_all(contribution, digest, others), key=lambda one: one.order)
-
-
-def _all(
-    contribution: Contribution,
-    digest: Callable[[str], str],
-    others: Mapping[str, Collection[str]],
-) -> Iterator[Finding]:
-    yield from contribution.findings
     if contribution.model is None:
-        return
+        return sorted(contribution.findings, key=lambda one: one.order)
     subject = Subject(
         contribution=contribution,
         model=contribution.model,
         spec=ModelSpec.from_mapping(contribution.model.data),
         digest=digest,
         others=others,
+        checkpoint=checkpoint,
     )
-    for rule in RULES:
-        yield from rule(subject)
+    found = [one for rule in RULES for one in rule(subject)]
+    return sorted([*contribution.findings, *found], key=lambda one: one.order)

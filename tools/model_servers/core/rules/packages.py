@@ -51,6 +51,12 @@ def requirements(subject: Subject) -> Iterator[Finding]:
             yield _finding(subject, line, Code.UNPINNED, message, fix)
 
 
+def names_of(text: str) -> tuple[str, ...]:
+    """List the packages that a requirements file names."""
+    found = (_NAME.match(line.text) for line in _lines(text))
+    return tuple(match.group() for match in found if match)
+
+
 def _lines(text: str) -> Iterator[_Line]:
     parts: list[str] = []
     for number, raw in enumerate([*text.splitlines(), ""], start=1):

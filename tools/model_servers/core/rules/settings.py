@@ -35,6 +35,20 @@ HANDLER_OPTIONS = (
 )
 """What the shared handler reads below ``handler:``; it refuses to load another."""
 
+_OF_OTHER_HANDLERS = {
+    "pt2": "write `handler: {compile: true}`, or its arguments, instead of pt2",
+    "micro_batching": "remove micro_batching; batchSize is what the model is given",
+    "pippy": "remove pippy, or split the model over GPUs in init_function",
+    "deepspeed": "remove deepspeed, or call DeepSpeed in init_function",
+    "dali": "remove dali, or call DALI in preprocess_function",
+    "ipex": "remove ipex, or optimize the model in init_function",
+    "cache": "remove cache, or keep answers in the author's functions",
+}
+"""What only TorchServe's own handlers read, and what there is instead.
+
+Source: TorchServe 0.12, ts/torch_handler/ and examples/.
+"""
+
 _DEFAULT_MAX_BATCH_DELAY_MS = 100
 
 
@@ -72,6 +86,22 @@ def handler_options(subject: Subject) -> Iterator[Finding]:
             where="asyncCommunication",
             fix="remove asyncCommunication",
         )
+
+
+def ignored_sections(subject: Subject) -> Iterator[Finding]:
+    """Nothing is asked of handlers that do not serve the model."""
+    contribution, config = subject.contribution, subject.contribution.config
+    if config is None:
+        return
+    for section, fix in _OF_OTHER_HANDLERS.items():
+        if section in config.data:
+            yield contribution.finding(
+                Code.IGNORED_SECTION,
+                f"the shared handler does not read {section}",
+                document=config,
+                where=section,
+                fix=fix,
+            )
 
 
 _Contradiction = tuple[str, str, str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from model_servers.core.findings import Code, Finding
 from model_servers.core.layout import HandlerFile, ManifestFile, unpacked
@@ -27,7 +28,7 @@ def handler(subject: Subject) -> Iterator[Finding]:
             line=getattr(syntax, "lineno", None),
             fix="correct the syntax",
         )
-    elif not any(_calls_factory(node) for node in ast.walk(syntax)):
+    elif not any(calls_factory(node) for node in ast.walk(syntax)):
         yield subject.in_file(
             Code.NO_HANDLER,
             "the model file never calls handler_factory",
@@ -36,7 +37,8 @@ def handler(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _calls_factory(node: ast.AST) -> bool:
+def calls_factory(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether it is a call of ``handler_factory``."""
     if not isinstance(node, ast.Call):
         return False
     name = getattr(node.func, "id", getattr(node.func, "attr", None))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from model_servers.core.checkpoint import CheckpointFacts
 from model_servers.core.contribution import Contribution, Document
 from model_servers.core.findings import Code, Finding
 from model_servers.core.layout import Member, below, plan_members
@@ -26,6 +27,9 @@ class Subject:
 
     others: Mapping[str, Collection[str]]
     """Names of the registry's and of released models, by how they look."""
+
+    checkpoint: Callable[[str], CheckpointFacts | None] = lambda _: None
+    """Gives what one of its files holds as a checkpoint; None if nobody has read it."""
 
     @cached_property
     def serving(self) -> Serving | None:
