@@ -114,7 +114,7 @@ def second_terminal(clone, environment):
 
     def start(step):
         process = subprocess.Popen(
-            step.command,
+            f"exec {step.command}",
             shell=True,
             cwd=clone,
             env=environment,
