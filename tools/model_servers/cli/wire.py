@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 def registry(settings: Settings) -> Registry:
     """Give the models of the checkout."""
     from model_servers.adapters.checkout import Checkout
+    from model_servers.adapters.digest_cache import DigestCache
 
-    return Checkout(settings.registry)
+    cache = DigestCache(settings.work / "digests")
+    return Checkout(settings.registry, digest=cache.digest)
 
 
 def init(settings: Settings) -> Init:
