@@ -65,6 +65,7 @@ def test_a_released_version_never_changes(store, registry, capsys):
     assert main(publish) == 0
     released = contents()
     assert {key.rpartition("/")[0] for key in released} == {
+        "",  # the index
         "models/digits/1.0.0",
         "models/my_network/1.0",
     }

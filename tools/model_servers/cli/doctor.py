@@ -14,8 +14,12 @@ from model_servers.errors import ExitStatus
 
 def doctor(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what was found, what is expected, and how to mend it."""
-    checks = check(wire.machine(settings))
-    if options.json:
+    return show(check(wire.machine(settings)), as_json=options.json)
+
+
+def show(checks: Sequence[Check], *, as_json: bool) -> ExitStatus:
+    """Print checks, and say whether one of them is a problem."""
+    if as_json:
         print(json.dumps(checks_mapping(checks), indent=2))
     else:
         print(checks_text(checks))

@@ -9,7 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from model_servers.cli import demo, doctor, host, init, model, release
+from model_servers.cli import demo, doctor, host, init, model, release, store
 from model_servers.cli.parser import parser
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
@@ -22,6 +22,7 @@ _COMMANDS = {
     "build": model.build,
     "test": model.test,
     "publish": release.publish,
+    "store doctor": store.doctor,
     "sync plan": host.plan,
     "sync apply": host.apply,
     "sync status": host.status,

@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     _build(commands)
     _test(commands)
     _publish(commands)
+    _store_commands(commands)
     _sync(commands)
     _demo(commands)
     return root
@@ -144,6 +145,18 @@ def _publish(commands: _Commands) -> None:
     _json(command)
     _registry(command)
     _store(command)
+
+
+def _store_commands(commands: _Commands) -> None:
+    group = _command(commands, "store", "look at a store").add_subparsers(
+        metavar="COMMAND", required=True
+    )
+    doctor = _command(
+        group, "doctor", "find out what a store really enforces, by trying it"
+    )
+    doctor.set_defaults(command="store doctor")
+    _json(doctor)
+    _store(doctor)
 
 
 def _sync(commands: _Commands) -> None:

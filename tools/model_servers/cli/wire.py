@@ -24,7 +24,7 @@ from model_servers.journeys.sync import Sync
 if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
     from model_servers.adapters.torchserve_process import Addresses
-    from model_servers.ports import Registry, Store
+    from model_servers.ports import ProbedStore, Registry
 
 
 def registry(settings: Settings) -> Registry:
@@ -75,7 +75,7 @@ def build(settings: Settings) -> Build:
     return Build(registry=registry(settings), writer=MarWriter())
 
 
-def store(url: str | None, *, endpoint_url: str | None) -> Store:
+def store(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
     """Give the store at *url*."""
     if url is None:
         raise RequestError(
@@ -96,7 +96,7 @@ def store(url: str | None, *, endpoint_url: str | None) -> Store:
     )
 
 
-def publish(settings: Settings, at: Store) -> Publish:
+def publish(settings: Settings, at: ProbedStore) -> Publish:
     """Give the publish journey into the store *at*."""
     from model_servers.adapters.releases import StoredReleases
 
@@ -167,7 +167,7 @@ def torchserve(
     )
 
 
-def _s3_store(bucket: str, prefix: str, endpoint_url: str | None) -> Store:
+def _s3_store(bucket: str, prefix: str, endpoint_url: str | None) -> ProbedStore:
     try:
         from model_servers.adapters.s3_store import S3Store
     except ModuleNotFoundError as error:

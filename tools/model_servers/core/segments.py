@@ -169,7 +169,7 @@ def _merged(tensors: Iterable[Run], merged_bytes: int) -> Iterator[Cut]:
     size = 0
     for tensor in tensors:
         if small and size + tensor.length > merged_bytes:
-            yield tuple(small)
+            yield _joined(small)
             small, size = [], 0
         if tensor.length >= merged_bytes:
             yield from ((piece,) for piece in _pieces(tensor))
@@ -177,7 +177,18 @@ def _merged(tensors: Iterable[Run], merged_bytes: int) -> Iterator[Cut]:
             small.append(tensor)
             size += tensor.length
     if small:
-        yield tuple(small)
+        yield _joined(small)
+
+
+def _joined(runs: Iterable[Run]) -> Cut:
+    """Make one run of those that follow each other without a gap."""
+    joined: list[Run] = []
+    for run in runs:
+        if joined and joined[-1].end == run.offset:
+            joined[-1] = Run(joined[-1].offset, joined[-1].length + run.length)
+        else:
+            joined.append(run)
+    return tuple(joined)
 
 
 def _bounded(glue: Iterable[Run]) -> Iterator[Cut]:
