@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model_servers.adapters import model_store as module
+from model_servers.adapters import disk
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.model_store import LocalModelStore
@@ -483,7 +483,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     blob = released()
-    monkeypatch.setattr(module, "_SPARE_BYTES", 2**62)
+    monkeypatch.setattr(disk, "SPARE_BYTES", 2**62)
 
     with pytest.raises(OutsideError) as caught:
         _install(model_store, blob)

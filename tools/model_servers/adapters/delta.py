@@ -8,7 +8,6 @@ Source: no S3 client verifies a ranged download; a flipped bit passed all that w
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -20,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from model_servers.adapters import disk
 from model_servers.adapters.copying import copy_range
 from model_servers.core.delta import Get, Place, Wanted, copies, plan_gets
 from model_servers.errors import OutsideError, RefusedError
@@ -36,6 +36,14 @@ class Files:
     """The files to be filled, and how long each of them will be."""
 
     lengths: Mapping[str, int]
+
+    def missing_bytes(self) -> int:
+        """Say how much room on the disk they will take beside what they have."""
+        taken = 0
+        for path in map(Path, self.lengths):
+            if path.exists() and path.stat().st_nlink == 1:
+                taken += path.stat().st_blocks * 512
+        return max(0, sum(self.lengths.values()) - taken)
 
     def reserve(self) -> None:
         """Make the files and take their room on the disk; what they hold stays.
@@ -153,7 +161,7 @@ class _Work:
                 for start, to, length in copies(place.runs, target.runs):
                     copy_range(source, start, file, to, length)
         except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if error.errno in disk.FULL:
                 raise
             return False
         if not _is_right(wanted):
@@ -197,7 +205,7 @@ def _wrong(wanted: Wanted, found: str) -> OutsideError:
     runs = wanted.segment.runs
     more = f" and {len(runs) - 1} other ranges" if len(runs) > 1 else ""
     return OutsideError(
-        f"wrong bytes came for {wanted.member!r}, bytes {runs[0].offset} to "
+        f"wrong bytes came for {wanted.what}, bytes {runs[0].offset} to "
         f"{runs[0].end}{more} of the archive: {found}, released "
         f"{wanted.segment.sha256}",
         hint="run the command again; if it stays, the store is damaged",

@@ -18,7 +18,6 @@ copying it. Everything appears under its name complete, by a rename.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -28,7 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from model_servers.adapters import delta, documents
+from model_servers.adapters import delta, disk, documents
 from model_servers.adapters.releases import read_release
 from model_servers.adapters.requirements import Requirements
 from model_servers.core.delta import Place, Wanted, missing_bytes, places_in_tree
@@ -36,9 +35,9 @@ from model_servers.core.golden import GoldenCase
 from model_servers.core.host import Installed
 from model_servers.core.layout import GOLDEN_FOLDER, MANIFEST, RELEASE_MEMBER
 from model_servers.core.names import Ref
-from model_servers.core.release import Release, ReleasedMember
+from model_servers.core.release import Release
 from model_servers.core.spec import Serving
-from model_servers.errors import OutsideError, RefusedError
+from model_servers.errors import RefusedError
 from model_servers.ports import OnBytes
 
 _HOME = ".model-servers"
@@ -49,8 +48,6 @@ _COPY_BELOW_BYTES = 2**20
 """Small files of a tree are copied for a model to run in, large ones shared."""
 
 _FICLONE = 0x40049409
-_SPARE_BYTES = 64 * 2**20
-"""What must be left on the disk after an install."""
 
 
 class LocalModelStore:
@@ -69,7 +66,7 @@ class LocalModelStore:
         Raises:
             RefusedError: another one is at work; it names its process.
         """
-        with _disk():
+        with disk.failures("the model store"):
             self._home.mkdir(parents=True, exist_ok=True)
         with (self._home / "lock").open("a+") as lock:
             try:
@@ -110,10 +107,9 @@ class LocalModelStore:
         on_bytes: OnBytes,
     ) -> None:
         """Make *release* ready to be registered; complete, or not visible."""
-        with _disk():
+        with disk.failures("the model store"):
             tree = self._trees / release.archive.sha256
             if not tree.is_dir():
-                self._check_space(release)
                 self._make_tree(release, tree, read_range, on_bytes)
             work = self._make_work(tree)
             self._link(release.ref, work)
@@ -141,7 +137,7 @@ class LocalModelStore:
 
     def mark_answered(self, ref: Ref) -> None:
         """Remember that *ref* has answered its golden requests on this host."""
-        with _disk():
+        with disk.failures("the model store"):
             marker = self._home / "answered" / self._sha256(ref)
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()
@@ -155,7 +151,7 @@ class LocalModelStore:
 
     def clear_load_error(self, ref: Ref) -> None:
         """Forget the report, before a new try."""
-        with _disk():
+        with disk.failures("the model store"):
             (self._root / ref.entry / _LOAD_ERROR).unlink(missing_ok=True)
 
     def _installed(self) -> Iterator[tuple[Ref, Installed]]:
@@ -197,25 +193,6 @@ class LocalModelStore:
             places |= places_in_tree(release, str(tree))
         return places
 
-    def _check_space(self, release: Release) -> None:
-        """Count what is not shared whole; an interrupted install has its room."""
-        self._trees.mkdir(parents=True, exist_ok=True)
-        shared = self._local_members()
-        lengths = (
-            member.length
-            for member in release.archive.members
-            if member.sha256 not in shared
-        )
-        partial = self._trees / f".partial-{release.archive.sha256}"
-        taken = sum(path.lstat().st_blocks * 512 for path in partial.rglob("*"))
-        needed = max(0, sum(lengths) - taken) + _SPARE_BYTES
-        free = shutil.disk_usage(self._trees).free
-        if needed > free:
-            raise OutsideError(
-                f"{release.ref} needs {needed} bytes in {self._root}, {free} are free",
-                hint="make room on the disk",
-            )
-
     def _make_tree(
         self,
         release: Release,
@@ -229,21 +206,23 @@ class LocalModelStore:
         """
         partial = tree.with_name(f".partial-{tree.name}")
         shared = self._local_members()
-        brought: list[ReleasedMember] = []
-        for member in release.archive.members:
-            target = partial / member.path
-            target.parent.mkdir(parents=True, exist_ok=True)
+        members = release.archive.members
+        brought = [member for member in members if member.sha256 not in shared]
+        files = delta.Files(lengths={str(partial / m.path): m.length for m in brought})
+        self._trees.mkdir(parents=True, exist_ok=True)
+        disk.check_room(self._trees, files.missing_bytes(), what=str(release.ref))
+        for member in members:
             if member.sha256 in shared:
-                _share(shared[member.sha256], target)
-            else:
-                brought.append(member)
+                _share(shared[member.sha256], partial / member.path)
         with delta.brought(
             [
-                Wanted(part, str(partial / member.path), member.offset, member.path)
+                Wanted(
+                    part, str(partial / member.path), member.offset, repr(member.path)
+                )
                 for member in brought
                 for part in member.parts()
             ],
-            delta.Files(lengths={str(partial / m.path): m.length for m in brought}),
+            files,
             local=self._local_segments(),
             journal=partial.with_name(f"{partial.name}.journal"),
             read_range=read_range,
@@ -253,10 +232,10 @@ class LocalModelStore:
                 (partial / member.path).chmod(0o444)
             record = tree.with_suffix(".json")
             record.write_bytes(release.to_bytes())
-            _sync(record)
-            _sync(partial)
+            disk.sync(record)
+            disk.sync(partial)
             partial.rename(tree)
-            _sync(tree.parent)
+            disk.sync(tree.parent)
 
     def _make_work(self, tree: Path) -> Path:
         """Lay out what the model runs in, from its tree and its requirements.
@@ -279,7 +258,7 @@ class LocalModelStore:
         requirements = _manifest(tree)["model"].get("requirementsFile")
         if requirements is not None:
             self._add_packages(tree / requirements, partial)
-        _sync(partial)
+        disk.sync(partial)
         shutil.rmtree(work, ignore_errors=True)
         partial.rename(work)
         return work
@@ -297,7 +276,7 @@ class LocalModelStore:
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(work.relative_to(self._root))
         fresh.replace(link)
-        _sync(self._root)
+        disk.sync(self._root)
 
 
 def _ref(entry: str) -> Ref | None:
@@ -316,6 +295,7 @@ def _manifest(tree: Path) -> Mapping[str, Any]:
 
 def _share(source: Path, target: Path) -> None:
     """Give *target* the content of *source*: reflink, else hard link, else copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         with source.open("rb") as original, target.open("xb") as clone:
@@ -328,25 +308,3 @@ def _share(source: Path, target: Path) -> None:
         except OSError:
             shutil.copyfile(source, target)
             target.chmod(0o444)
-
-
-def _sync(path: Path) -> None:
-    """Make a file's bytes, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _disk() -> Iterator[None]:
-    """Tell failures of the disk as what they are."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise OutsideError(
-            f"the model store failed: {error}",
-            hint="make room on the disk" if full else "check the folder's permissions",
-        ) from error

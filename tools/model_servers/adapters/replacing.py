@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from model_servers.adapters import disk
 from model_servers.errors import OutsideError
 
 
@@ -30,7 +31,7 @@ def replacing(target: Path) -> Iterator[int]:
         try:
             yield file
             partial.replace(target)
-            _sync(target.parent)
+            disk.sync(target.parent)
         finally:
             partial.unlink(missing_ok=True)
             os.close(file)
@@ -63,12 +64,3 @@ def _clear(target: Path) -> None:
                 partial.unlink()
             finally:
                 os.close(file)
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -36,6 +36,7 @@ _COMMANDS = {
     "archive": archive.archive,
     "test": model.test,
     "publish": release.publish,
+    "fetch": release.fetch,
     "store doctor": store.doctor,
     "sync plan": host.plan,
     "sync apply": host.apply,

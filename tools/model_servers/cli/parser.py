@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _archive(commands)
     _test(commands)
     _publish(commands)
+    _fetch(commands)
     _store_commands(commands)
     _sync(commands)
     _demo(commands)
@@ -239,6 +240,24 @@ def _publish(commands: _Commands) -> None:
     )
     _json(command)
     _registry(command)
+    _store(command)
+
+
+def _fetch(commands: _Commands) -> None:
+    command = _command(
+        commands, "fetch", "bring a released archive here, verified byte for byte"
+    )
+    command.set_defaults(command="fetch")
+    command.add_argument("ref", metavar="REF", help="NAME@VERSION or NAME@latest")
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        default="dist",
+        help="where to; archives of the model that are there give the bytes that they"
+        " share (%(default)s)",
+    )
+    _json(command)
     _store(command)
 
 

@@ -1,9 +1,10 @@
-"""``ms publish``: what a release runs."""
+"""``ms publish`` and ``ms fetch``: archives go into the store and come out."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from model_servers.cli import render, wire
 from model_servers.cli.model import findings_of
@@ -35,3 +36,15 @@ def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             f"{at.address}: {len(plan.new)} released, {len(plan.unchanged)} unchanged"
         )
     return ExitStatus.REFUSED if plan.conflicts else ExitStatus.DONE
+
+
+def fetch(options: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Bring one archive here, of what is not here yet."""
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    with watcher() as console:
+        fetched = wire.fetch(Path(options.output), at).run(options.ref, console)
+    if options.json:
+        print(json.dumps(render.fetched_mapping(fetched), indent=2))
+    else:
+        print(render.fetched_text(fetched))
+    return ExitStatus.DONE

@@ -20,6 +20,7 @@ from model_servers.core.doctor import Machine
 from model_servers.core.profile import HostProfile
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
+from model_servers.journeys.fetch import Fetch
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
 from model_servers.journeys.publish import Publish
@@ -179,6 +180,13 @@ def publish(settings: Settings, at: ProbedStore) -> Publish:
     from model_servers.adapters.releases import StoredReleases
 
     return Publish(build=build(settings), store=at, releases=StoredReleases(at))
+
+
+def fetch(folder: Path, at: Store) -> Fetch:
+    """Give the journey that brings archives of the store *at* into a folder."""
+    from model_servers.adapters.archive_folder import ArchiveFolder
+
+    return Fetch(store=at, releases=releases(at), archives=ArchiveFolder(folder))
 
 
 def profile(settings: Settings) -> HostProfile:

@@ -32,7 +32,7 @@ class Wanted:
     start: int
     """Which byte of the archive is the file's first."""
 
-    member: str
+    what: str
     """Whose bytes they are, for people."""
 
     @property
@@ -119,11 +119,11 @@ def missing_bytes(parts: Iterable[Segment], local: Mapping[str, object]) -> int:
 def archive_wanted(archive: Archive, file: str) -> list[Wanted]:
     """List everything that an archive consists of, to be put together in *file*."""
     members = [
-        Wanted(part, file, 0, member.path)
+        Wanted(part, file, 0, repr(member.path))
         for member in archive.members
         for part in member.parts()
     ]
-    return [*members, Wanted(archive.framing, file, 0, "the archive's framing")]
+    return [*members, Wanted(archive.framing, file, 0, "the zip's own records")]
 
 
 def _pieces(missing: Iterable[Wanted]) -> Iterator[Piece]:
