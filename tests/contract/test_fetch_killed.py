@@ -22,6 +22,7 @@ from model_servers.adapters.releases import StoredReleases
 from model_servers.adapters.s3_store import S3Store
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
+from model_servers.core.segments import SEGMENT_MAX_BYTES
 from model_servers.journeys.build import Build
 from model_servers.journeys.publish import Publish
 from model_servers.ports import ProbedStore
@@ -118,9 +119,12 @@ def test_killed_at_any_file_it_leaves_no_half_archive_and_the_next_one_ends_it(
     assert names(folder) == {"cat-1.0.mar"}
 
 
-def wait_for_a_line(path: Path) -> None:
+def wait_for_a_segment(journal: Path, release: Release) -> None:
+    """Return when one of the large segments is written down."""
+    parts = release.archive.members[0].parts()
+    large = {part.sha256 for part in parts if part.length == SEGMENT_MAX_BYTES}
     deadline = time.monotonic() + 60
-    while not path.stat().st_size:
+    while not large & set(journal.read_text().split()):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -134,9 +138,9 @@ def test_killed_in_the_middle_it_fetches_only_the_rest_out_of_s3(
         killed = fetch(folder, store.address, "--endpoint-url", behind.endpoint_url)
 
         def kill(number: int) -> None:
-            # By the 34th of some 40 requests, the first segment has come in full.
+            # One of some 40 requests is held up until another segment has come.
             if number == 34:
-                wait_for_a_line(folder / ".cat-1.0.mar.fetch.journal")
+                wait_for_a_segment(folder / ".cat-1.0.mar.fetch.journal", release)
                 killed.kill()
 
         behind.before = kill
