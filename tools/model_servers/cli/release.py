@@ -1,16 +1,33 @@
-"""``ms publish`` and ``ms fetch``: archives go into the store and come out."""
+"""``ms publish``: what a release runs."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.errors import ExitStatus
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms publish``."""
+    command = flags.command(
+        commands,
+        "publish",
+        publish,
+        "release every version that the store does not have",
+    )
+    flags.models(command, "*")
+    command.add_argument(
+        "--dry-run", action="store_true", help="show what would be released"
+    )
+    flags.as_json(command)
+    flags.registry(command)
+    flags.store(command)
 
 
 def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
@@ -36,15 +53,3 @@ def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             f"{at.address}: {len(plan.new)} released, {len(plan.unchanged)} unchanged"
         )
     return ExitStatus.REFUSED if plan.conflicts else ExitStatus.DONE
-
-
-def fetch(options: argparse.Namespace, settings: Settings) -> ExitStatus:
-    """Bring one archive here, of what is not here yet."""
-    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
-    with watcher() as console:
-        fetched = wire.fetch(Path(options.output), at).run(options.ref, console)
-    if options.json:
-        print(json.dumps(render.fetched_mapping(fetched), indent=2))
-    else:
-        print(render.fetched_text(fetched))
-    return ExitStatus.DONE
