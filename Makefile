@@ -18,8 +18,8 @@ demo: $(INSTALLED) ## The whole way: validate, build, publish, serve and ask eve
 test: $(INSTALLED) ## Run all tests
 	@$(VENV)/bin/pytest -q $(OPTIONS)
 
-soak: $(INSTALLED) ## Kill publishers at many random points; OPTIONS=--kills=1000
-	@$(VENV)/bin/pytest -q tests/journeys/test_killed.py --kills=100 --timeout=0 $(OPTIONS)
+soak: $(INSTALLED) ## Kill publishers and fetches at many random points; OPTIONS=--kills=1000
+	@$(VENV)/bin/pytest -q tests/journeys/test_killed.py tests/contract/test_fetch_killed.py --kills=100 --timeout=0 $(OPTIONS)
 
 check: $(INSTALLED) ## Run the linter and the type checker
 	@$(VENV)/bin/ruff check

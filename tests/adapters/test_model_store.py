@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from model_servers.adapters import disk
 from model_servers.adapters.checkout import Checkout
@@ -395,6 +396,27 @@ def test_a_release_with_the_same_checkpoint_fetches_only_what_changed(
     assert (root / "tiny-1.0.1" / "checkpoint.pt").read_bytes() == CHECKPOINT
     text = (root / "tiny-1.0.1" / "handler_model.py").read_text()
     assert text.startswith("# faster\n")
+
+
+def test_a_fine_tuned_checkpoint_fetches_the_layer_that_changed(
+    model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
+) -> None:
+    def saved(**changed: torch.Tensor) -> bytes:
+        layers = {name: torch.full((500, 1000), float(ord(name))) for name in "abcd"}
+        torch.save(layers | changed, root.parent / "model.pt")
+        return (root.parent / "model.pt").read_bytes()
+
+    tuned = saved(c=torch.zeros(500, 1000))
+    first = released(files={"checkpoint.pt": saved()})
+    second = released(version="1.0.1", files={"checkpoint.pt": tuned})
+    _install(model_store, first)
+
+    missing = model_store.missing_bytes(second.release)
+    assert _install(model_store, second) == missing
+
+    layer = 500 * 1000 * 4
+    assert layer <= missing < 1.02 * layer
+    assert (root / "tiny-1.0.1" / "checkpoint.pt").read_bytes() == tuned
 
 
 def test_missing_bytes_are_those_that_no_tree_has(

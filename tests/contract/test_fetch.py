@@ -19,15 +19,20 @@ from fakes.watcher import Quiet
 from model_servers.adapters import delta as module
 from model_servers.adapters import disk
 from model_servers.adapters.archive_folder import ArchiveFolder
+from model_servers.adapters.channels import read_pointer
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
 from model_servers.core import delta
-from model_servers.core.names import Ref
+from model_servers.core.channels import Pointer, channel_key
+from model_servers.core.lifecycle import Notice, State
+from model_servers.core.names import Ref, Version
 from model_servers.core.release import Release
 from model_servers.errors import OutsideError, RefusedError, RequestError
 from model_servers.journeys.build import Build
+from model_servers.journeys.catalog import Catalog
+from model_servers.journeys.channels import Channels
 from model_servers.journeys.fetch import Fetch, Fetched
 from model_servers.journeys.publish import Publish
 from model_servers.ports import OnBytes
@@ -71,6 +76,10 @@ class Shop:
         return StoredReleases(self.store)
 
     @property
+    def catalog(self) -> Catalog:
+        return Catalog(store=self.store, releases=self.releases)
+
+    @property
     def folder(self) -> Path:
         return self.home / "far"
 
@@ -88,6 +97,9 @@ class Shop:
             store=self.store,
             releases=self.releases,
             archives=ArchiveFolder(self.folder),
+            channels=Channels(
+                store=self.store, catalog=self.catalog, read_pointer=read_pointer
+            ),
         )
         return journey.run(text, self)
 
@@ -429,16 +441,18 @@ def test_a_second_fetch_of_the_same_release_is_refused(
 
 
 @pytest.mark.parametrize(
-    "text", ["cat", "cat@", "cat@1", "Cat@1.0", "cat@stable", "@1.0"]
+    "text", ["cat", "cat@", "cat@1", "Cat@1.0", "cat@Stable", "@1.0", "@stable"]
 )
 def test_what_is_no_reference_is_told_how_to_be_one(shop: Shop, text: str) -> None:
     with pytest.raises(RequestError) as caught:
         shop.fetch(text)
 
-    assert caught.value.hint == "name a release as NAME@VERSION or NAME@latest"
+    assert caught.value.hint == (
+        "name a release as NAME@VERSION, NAME@CHANNEL or NAME@latest"
+    )
 
 
-@pytest.mark.parametrize("text", ["cat@2.0", "cat@1.0.0"])
+@pytest.mark.parametrize("text", ["cat@2.0", "cat@1.0.0", "cat@stable"])
 def test_what_is_not_released_is_told_with_what_is(
     shop: Shop, weights: bytes, text: str
 ) -> None:
@@ -453,3 +467,20 @@ def test_what_is_not_released_is_told_with_what_is(
     )
     with pytest.raises(RefusedError, match="it has no version"):
         shop.fetch("dog@latest")
+
+
+def test_a_channel_and_the_latest_version_that_is_not_yanked_can_be_named(
+    shop: Shop, weights: bytes
+) -> None:
+    versions = [Version.parse(text) for text in ("1.0", "1.1", "1.2")]
+    for version in versions:
+        shop.publish(str(version), weights=weights)
+    old, newer, newest = versions
+    stable = Pointer(channel="stable", generation=1, models={"cat": old})
+    shop.store.create(channel_key("stable"), stable.to_bytes())
+    yanked = Notice(state=State.YANKED, reason="it lies", date="2026-01-01")
+    shop.catalog.note({"cat": {newest: yanked}})
+
+    assert shop.fetch("cat@stable").release.ref.version == old
+    assert shop.fetch("cat@latest").release.ref.version == newer
+    assert shop.fetch("cat@1.2").release.ref.version == newest

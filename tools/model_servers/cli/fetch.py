@@ -18,7 +18,9 @@ def add(commands: Commands) -> None:
     command = flags.command(
         commands, "fetch", fetch, "bring a released archive here, verified"
     )
-    command.add_argument("ref", metavar="REF", help="NAME@VERSION or NAME@latest")
+    command.add_argument(
+        "ref", metavar="REF", help="NAME@VERSION, NAME@CHANNEL or NAME@latest"
+    )
     command.add_argument(
         "-o",
         "--output",

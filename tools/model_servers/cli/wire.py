@@ -190,11 +190,16 @@ def channels(at: ProbedStore) -> Channels:
     return Channels(store=at, catalog=catalog, read_pointer=read_pointer)
 
 
-def fetch(folder: Path, at: Store) -> Fetch:
+def fetch(folder: Path, at: ProbedStore) -> Fetch:
     """Give the journey that brings archives of the store *at* into a folder."""
     from model_servers.adapters.archive_folder import ArchiveFolder
 
-    return Fetch(store=at, releases=releases(at), archives=ArchiveFolder(folder))
+    return Fetch(
+        store=at,
+        releases=releases(at),
+        archives=ArchiveFolder(folder),
+        channels=channels(at),
+    )
 
 
 def profile(settings: Settings) -> HostProfile:

@@ -8,9 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from model_servers.core.channels import is_channel
+from model_servers.core.index import Index
 from model_servers.core.names import LATEST, Ref, Version
 from model_servers.core.release import Release
 from model_servers.errors import RefusedError, RequestError
+from model_servers.journeys.channels import Channels
 from model_servers.journeys.released_bytes import ReleasedBytes
 from model_servers.ports import Archives, OnBytes, Releases, Store
 
@@ -41,9 +44,10 @@ class Fetch:
     store: Store
     releases: Releases
     archives: Archives
+    channels: Channels
 
     def run(self, text: str, watcher: Watcher) -> Fetched:
-        """Bring the archive that ``NAME@VERSION`` or ``NAME@latest`` means.
+        """Bring the archive that ``NAME@VERSION`` or ``NAME@CHANNEL`` means.
 
         Archives of the same model in the folder give the bytes that they share.
         One that is there and damaged is repaired.
@@ -76,20 +80,33 @@ class Fetch:
         name, _, wanted = text.partition("@")
         try:
             # 0.0 stands for any version: the name is what is looked at.
-            ref = Ref.parse(f"{name}@0.0" if wanted == LATEST else text)
+            named = is_channel(wanted) or wanted == LATEST
+            ref = Ref.parse(f"{name}@0.0" if named else text)
         except ValueError as error:
             raise RequestError(
-                str(error), hint="name a release as NAME@VERSION or NAME@latest"
+                str(error),
+                hint="name a release as NAME@VERSION, NAME@CHANNEL or NAME@latest",
             ) from error
-        versions = self.releases.versions(name)
-        if wanted == LATEST and versions:
-            ref = Ref(name, versions[-1])
-        release = self.releases.find(ref) if ref.version in versions else None
+        version = self._named(name, wanted) if named else ref.version
+        release = self.releases.find(Ref(name, version)) if version else None
         if release is None:
-            raise self._not_released(text, versions)
+            raise self._not_released(text)
         return release
 
-    def _not_released(self, text: str, versions: list[Version]) -> RefusedError:
+    def _named(self, name: str, wanted: str) -> Version | None:
+        """Give the version to which a channel points; yanked ones are never latest."""
+        if wanted != LATEST:
+            return self.channels.read(wanted).models.get(name)
+        index = self.channels.catalog.read() or Index()
+        notices = {at: entry.notice for at, entry in index.of_model(name).items()}
+        for version in reversed(self.releases.versions(name)):
+            notice = notices.get(version)
+            if notice is None or not notice.is_yanked:
+                return version
+        return None
+
+    def _not_released(self, text: str) -> RefusedError:
+        versions = self.releases.versions(text.partition("@")[0])
         known = ", ".join(str(version) for version in versions) or "no version"
         return RefusedError(
             f"{text} is not released in {self.store.address}; it has {known}",
