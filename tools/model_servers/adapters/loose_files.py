@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_servers.adapters import checkpoint_file, documents, texts
-from model_servers.adapters.checkout import hash_file
+from model_servers.adapters.file_digests import digest_file
 from model_servers.adapters.listing import list_files
 from model_servers.core.checkpoint import CheckpointFacts
 from model_servers.core.contribution import (
@@ -77,7 +77,7 @@ class LooseFiles:
     def digests(self, name: str, path: str) -> Digests:
         """Hash one of the files."""
         del name  # there is only one
-        return hash_file(self._paths[path])
+        return digest_file(self._paths[path])
 
     def checkpoint(self, name: str, path: str) -> CheckpointFacts:
         """Say what one of the files holds as a checkpoint; executes nothing."""

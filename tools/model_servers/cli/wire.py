@@ -25,6 +25,7 @@ from model_servers.journeys.build import Build
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.channels import Channels
 from model_servers.journeys.examine import Examine
+from model_servers.journeys.fetch import Fetch
 from model_servers.journeys.init import Init
 from model_servers.journeys.loading import Entries
 from model_servers.journeys.lock import Lock
@@ -53,8 +54,10 @@ if TYPE_CHECKING:
 def registry(settings: Settings) -> Registry:
     """Give the models of the checkout."""
     from model_servers.adapters.checkout import Checkout
+    from model_servers.adapters.digest_cache import DigestCache
 
-    return Checkout(settings.registry)
+    cache = DigestCache(settings.work / "digests")
+    return Checkout(settings.registry, digest=cache.digest)
 
 
 def init(settings: Settings) -> Init:
@@ -210,6 +213,18 @@ def channels(at: ProbedStore) -> Channels:
 
     catalog = Catalog(store=at, releases=releases(at))
     return Channels(store=at, catalog=catalog, read_pointer=read_pointer)
+
+
+def fetch(folder: Path, at: ProbedStore) -> Fetch:
+    """Give the journey that brings archives of the store *at* into a folder."""
+    from model_servers.adapters.archive_folder import ArchiveFolder
+
+    return Fetch(
+        store=at,
+        releases=releases(at),
+        archives=ArchiveFolder(folder),
+        channels=channels(at),
+    )
 
 
 def profile(settings: Settings) -> HostProfile:
