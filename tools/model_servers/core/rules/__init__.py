@@ -12,6 +12,7 @@ from types import MappingProxyType
 from model_servers.core.contribution import Contribution
 from model_servers.core.findings import Finding
 from model_servers.core.rules import (
+    channels,
     files,
     golden,
     naming,
@@ -42,6 +43,8 @@ RULES: tuple[Rule, ...] = (
     weights.large,
     golden.cases,
     golden.requests,
+    channels.ahead,
+    channels.yanked,
     serving.extra_files,
     serving.timeouts,
     serving.batch_delay,
