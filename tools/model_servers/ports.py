@@ -6,7 +6,7 @@ side fails, with a hint; adapters wrap everything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -227,6 +227,19 @@ class ProbedStore(Store, Protocol):
 
     def abort(self, leftover: Leftover) -> None:
         """Take away what a writer has left; done if it is gone."""
+
+
+class Journal(Protocol):
+    """Lines that outlive a run, so that long work can go on where it stopped."""
+
+    def lines(self) -> list[str]:
+        """Give the lines, oldest first."""
+
+    def add(self, line: str) -> None:
+        """Write one more line."""
+
+    def replace(self, lines: Iterable[str]) -> None:
+        """Write exactly these lines; interrupted, the old ones are still there."""
 
 
 class ModelServer(Protocol):

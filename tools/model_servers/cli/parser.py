@@ -10,6 +10,7 @@ from model_servers.cli import (
     channels,
     demo,
     doctor,
+    fsck,
     host,
     init,
     lifecycle,
@@ -41,6 +42,7 @@ _COMMANDS = (
     lifecycle.add_yank,
     lifecycle.add_deprecate,
     store.add,
+    fsck.add,
     host.add,
     demo.add,
 )

@@ -7,6 +7,7 @@ client and ``ms --help`` nothing at all.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Collection
 from contextlib import AbstractContextManager
@@ -22,6 +23,7 @@ from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.channels import Channels
+from model_servers.journeys.fsck import Fsck
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
 from model_servers.journeys.publish import Publish
@@ -177,6 +179,15 @@ def history(
 def publish(settings: Settings, at: ProbedStore) -> Publish:
     """Give the publish journey into the store *at*."""
     return Publish(build=build(settings), store=at, releases=releases(at))
+
+
+def fsck(settings: Settings, at: ProbedStore) -> Fsck:
+    """Give the check of the store *at*; each store has a journal of its own."""
+    from model_servers.adapters.journal import FileJournal
+
+    name = hashlib.sha256(at.address.encode()).hexdigest()[:16]
+    journal = FileJournal(settings.work / "fsck" / f"{name}.journal")
+    return Fsck(store=at, releases=releases(at), journal=journal)
 
 
 def channels(at: ProbedStore) -> Channels:
