@@ -15,6 +15,7 @@ from model_servers.cli import (
     init,
     lifecycle,
     model,
+    rebuild,
     release,
     store,
     versions,
@@ -43,6 +44,7 @@ _COMMANDS = (
     lifecycle.add_deprecate,
     store.add,
     fsck.add,
+    rebuild.add,
     host.add,
     demo.add,
 )

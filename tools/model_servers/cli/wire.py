@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from model_servers.cli.settings import Settings
 from model_servers.core.doctor import Machine
 from model_servers.core.profile import HostProfile
+from model_servers.core.release import Release
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
 from model_servers.journeys.catalog import Catalog
@@ -179,6 +180,19 @@ def history(
 def publish(settings: Settings, at: ProbedStore) -> Publish:
     """Give the publish journey into the store *at*."""
     return Publish(build=build(settings), store=at, releases=releases(at))
+
+
+@contextmanager
+def as_released(settings: Settings, release: Release) -> Iterator[Build]:
+    """Give the build of the models as they were when *release* was made."""
+    from model_servers.adapters.history import at_commit
+
+    if release.git_commit is None:
+        yield build(settings)
+        return
+    name = release.ref.name
+    with at_commit(settings.registry, release.git_commit, name) as models:
+        yield build_from(models)
 
 
 def fsck(settings: Settings, at: ProbedStore) -> Fsck:
