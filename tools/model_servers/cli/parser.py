@@ -14,6 +14,7 @@ from model_servers.cli import (
     host,
     init,
     lifecycle,
+    mirror,
     model,
     rebuild,
     release,
@@ -45,6 +46,7 @@ _COMMANDS = (
     store.add,
     fsck.add,
     rebuild.add,
+    mirror.add,
     host.add,
     demo.add,
 )

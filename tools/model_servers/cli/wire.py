@@ -27,6 +27,7 @@ from model_servers.journeys.channels import Channels
 from model_servers.journeys.fsck import Fsck
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
+from model_servers.journeys.mirror import Mirror
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
 
@@ -193,6 +194,16 @@ def as_released(settings: Settings, release: Release) -> Iterator[Build]:
     name = release.ref.name
     with at_commit(settings.registry, release.git_commit, name) as models:
         yield build_from(models)
+
+
+def mirror(source: Store, target: ProbedStore) -> Mirror:
+    """Give the journey that copies releases between stores."""
+    return Mirror(
+        source=source,
+        source_releases=releases(source),
+        target=target,
+        target_releases=releases(target),
+    )
 
 
 def fsck(settings: Settings, at: ProbedStore) -> Fsck:
