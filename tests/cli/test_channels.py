@@ -60,13 +60,16 @@ def test_a_channel_moves_forward_and_back_as_the_file_says(
     status, done, _ = run("channels", "publish", "--json")
     assert (status, json.loads(done)) == (
         0,
-        [
-            {
-                "channel": "stable",
-                "generation": 3,
-                "models": {"cat": {"before": "1.1.0", "after": "1.0.0"}},
-            }
-        ],
+        {
+            "channels": [
+                {
+                    "channel": "stable",
+                    "generation": 3,
+                    "models": {"cat": {"before": "1.1.0", "after": "1.0.0"}},
+                }
+            ],
+            "notices": [],
+        },
     )
     status, nothing, _ = run("channels", "publish")
     assert (status, nothing) == (0, f"{store_of(tmp_path)}: nothing moved\n")

@@ -53,6 +53,10 @@ def exception(code: str, until: str) -> zoo.Changes:
     return {"exceptions": [{"code": code, "reason": "a test", "until": until}]}
 
 
+def stable(version: str) -> str:
+    return zoo.as_yaml({"schema": 1, "channels": {"stable": version}})
+
+
 def sparse(path: str) -> Callable[[Path], object]:
     """Make a file large without writing it."""
     return lambda directory: os.truncate(directory / path, 11 * 2**20)
@@ -121,6 +125,24 @@ TRIGGERS: Mapping[Code, Trigger] = {
     Code.GOLDEN: Trigger(files={"golden/case.yaml": None}),
     Code.INPUTS_CHANGED: Trigger(
         config={"batchSize": 2}, released=Trigger(config={"batchSize": 1})
+    ),
+    Code.CHANNEL_AHEAD: Trigger(files={"channels.yaml": stable("1.0.1")}),
+    Code.CHANNEL_YANKED: Trigger(
+        files={
+            "channels.yaml": stable("1.0.0"),
+            "lifecycle.yaml": zoo.as_yaml(
+                {
+                    "schema": 1,
+                    "versions": {
+                        "1.0.0": {
+                            "state": "yanked",
+                            "date": "2026-11-25",
+                            "reason": "a test",
+                        }
+                    },
+                }
+            ),
+        }
     ),
     Code.VERSION_FELL: Trigger(released=Trigger(version="1.0.1")),
     Code.UNRECORDED: Trigger(

@@ -17,6 +17,7 @@ from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.releases import StoredReleases
 from model_servers.adapters.s3_store import S3Store
 from model_servers.core.channels import Wanted
+from model_servers.core.contribution import Contribution
 from model_servers.core.index import Entry, Index
 from model_servers.core.lifecycle import Notice, State
 from model_servers.core.names import Ref, Version
@@ -298,6 +299,11 @@ def test_no_generation_is_given_twice_to_rivals_who_want_different_things(
     assert document(real)["generation"] == len(generations)
 
 
+def models(registry: Path) -> list[Contribution]:
+    checkout = Checkout(registry)
+    return [checkout.read(name) for name in checkout.names()]
+
+
 def test_what_the_models_say_is_read_whatever_else_is_wrong_with_them(
     tmp_path: Path,
 ) -> None:
@@ -309,7 +315,7 @@ def test_what_the_models_say_is_read_whatever_else_is_wrong_with_them(
     )
     (tmp_path / "remains").mkdir()
 
-    wanted, findings = wanted_channels(Checkout(tmp_path))
+    wanted, findings = wanted_channels(models(tmp_path))
 
     assert wanted == of(cat="1.0", dog="", owl="1.0")
     assert findings == []
@@ -319,6 +325,6 @@ def test_channels_that_cannot_be_read_are_findings(tmp_path: Path) -> None:
     said = "schema: 1\nchannels: {latest: '1.0'}\n"
     make_model(tmp_path, "cat", files={"channels.yaml": said})
 
-    _, findings = wanted_channels(Checkout(tmp_path))
+    _, findings = wanted_channels(models(tmp_path))
 
     assert [one.path for one in findings] == [f"{tmp_path.name}/cat/channels.yaml"]

@@ -17,7 +17,8 @@ from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.model_store import LocalModelStore
 from model_servers.adapters.releases import StoredReleases
 from model_servers.core.host import Desired
-from model_servers.core.names import Ref
+from model_servers.core.lifecycle import Notice, State
+from model_servers.core.names import Ref, Version
 from model_servers.core.plan import (
     Action,
     Change,
@@ -35,6 +36,7 @@ from model_servers.errors import ModelServersError, OutsideError, RefusedError
 from model_servers.journeys import loading
 from model_servers.journeys import sync as module
 from model_servers.journeys.build import Build
+from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync, Verdict, reviewed
 from zoo import make_model
@@ -169,6 +171,53 @@ def host(tmp_path: Path, clock: Clock) -> Host:
     host.publish(CAT_2, files={"labels.txt": "cat"}, model=EXTRA)
     host.publish(DOG)
     return host
+
+
+YANKED = Notice(state=State.YANKED, reason="wrong labels", date="2026-01-02")
+
+
+def note(host: Host, **said: Notice) -> None:
+    """Let the store say something of versions of cat, such as ``v1_0_0``."""
+    catalog = Catalog(store=host.store, releases=host.sync.releases)
+    notices = {
+        Version.parse(name[1:].replace("_", ".")): notice
+        for name, notice in said.items()
+    }
+    catalog.note({"cat": notices})
+
+
+def test_latest_passes_over_yanked_versions(host: Host) -> None:
+    note(host, v1_10_0=YANKED)
+
+    host.apply({"cat": "latest"})
+
+    assert host.state()["cat"] == ("1.0.0", ["1.0.0"])
+
+
+def test_latest_of_nothing_but_yanked_versions_is_refused(host: Host) -> None:
+    note(host, v1_0_0=YANKED, v1_10_0=YANKED)
+
+    with pytest.raises(RefusedError, match="every released version of cat is yanked"):
+        host.plan({"cat": "latest"})
+
+
+def test_a_host_is_told_what_is_said_of_the_versions_that_it_names(host: Host) -> None:
+    note(host, v1_10_0=YANKED)
+
+    _, desired = host.plan({"cat": "1.10.0", "dog": "latest"})
+
+    assert host.sync.notices(desired) == {CAT_2: YANKED}
+
+
+def test_a_store_without_an_index_says_nothing_and_still_has_a_latest(
+    host: Host,
+) -> None:
+    host.store.delete("index.json")
+
+    _, desired = host.plan({"cat": "latest"})
+
+    assert [release.ref for release in desired.values()] == [CAT_2]
+    assert host.sync.notices(desired) == {}
 
 
 EXTRA = {"build": {"extra_files": ["labels.txt"]}}

@@ -13,6 +13,7 @@ NAMES = [
     "channel-pointer",
     "channels",
     "golden",
+    "lifecycle",
     "model",
     "model-config",
     "release",

@@ -270,6 +270,19 @@ class ProbedStore(Store, Protocol):
         """Take away what a writer has left; done if it is gone."""
 
 
+class Journal(Protocol):
+    """Lines that outlive a run, so that long work can go on where it stopped."""
+
+    def lines(self) -> list[str]:
+        """Give the lines, oldest first."""
+
+    def add(self, line: str) -> None:
+        """Write one more line."""
+
+    def replace(self, lines: Iterable[str]) -> None:
+        """Write exactly these lines; interrupted, the old ones are still there."""
+
+
 class ModelServer(Protocol):
     """A running TorchServe."""
 

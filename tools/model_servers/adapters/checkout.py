@@ -24,6 +24,7 @@ from model_servers.core.contribution import (
 )
 from model_servers.core.findings import Code, Finding
 from model_servers.core.layout import below
+from model_servers.core.lifecycle import LIFECYCLE_FILE
 from model_servers.core.rules import is_case
 from model_servers.core.rules.texts import scan
 from model_servers.errors import OutsideError, RequestError
@@ -33,6 +34,7 @@ _MAX_BYTES = {
     "model": 100_000,
     "model-config": 100_000,
     "channels": 100_000,
+    "lifecycle": 100_000,
     "golden": texts.MAX_TEXT_BYTES,
 }
 _MAX_SOURCE_BYTES = 200_000
@@ -173,6 +175,7 @@ class _Reader:
         documents_read = [self._document(case, "golden") for case in sorted(cases)]
         config = self._document(build.get("config_file"), "model-config")
         channels = self._document(CHANNELS_FILE, "channels")
+        lifecycle = self._document(LIFECYCLE_FILE, "lifecycle")
         model_source = self._text(build.get("model_file"), _MAX_SOURCE_BYTES)
         requirements = self._text(
             build.get("requirements_file"), _MAX_REQUIREMENTS_BYTES
@@ -186,6 +189,7 @@ class _Reader:
             config=config,
             golden=tuple(case for case in documents_read if case is not None),
             channels=channels,
+            lifecycle=lifecycle,
             model_source=model_source,
             requirements=requirements,
             findings=tuple(self._findings),

@@ -76,6 +76,11 @@ def merge_base(directory: Path, ref: str) -> str:
     return base
 
 
+def knows(directory: Path, commit: str) -> bool:
+    """Say whether the checkout that *directory* is in has a commit."""
+    return _git(directory, "cat-file", "-e", f"{commit}^{{commit}}") is not None
+
+
 def directories(directory: Path, commit: str) -> list[str]:
     """List what *directory* had in it in a commit; nothing if it was not there."""
     listed = _git(directory, "ls-tree", "-d", "-z", "--name-only", commit) or ""

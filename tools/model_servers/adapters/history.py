@@ -10,6 +10,7 @@ from pathlib import Path
 
 from model_servers.adapters import git
 from model_servers.adapters.checkout import Checkout
+from model_servers.errors import RequestError
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,31 @@ def history(root: Path, ref: str, names: Collection[str]) -> Iterator[GitHistory
         git.export(root, base, set(names) or _touched(root, base), target=copy)
         origin = f"at {base[:7]}, the merge base with {ref}"
         yield GitHistory(origin, Checkout(copy), root, base)
+
+
+@contextmanager
+def at_commit(root: Path, commit: str, name: str) -> Iterator[Checkout]:
+    """Give one model as it was in a commit; the copy is gone at the end of the block.
+
+    Args:
+        root: of the registry, which is only read.
+        commit: with all its digits.
+        name: of the model.
+
+    Raises:
+        RequestError: git does not know the commit, or the model was not in it.
+    """
+    if name not in git.directories(root, commit):
+        is_known = git.knows(root, commit)
+        what = f"{commit[:7]} has no {root.name}/{name}"
+        raise RequestError(
+            what if is_known else f"git knows no commit {commit[:7]} in {root}",
+            hint="name the registry that it was released from with --registry"
+            if is_known
+            else "git fetch --unshallow, in a clone of the registry it is from",
+        )
+    with tempfile.TemporaryDirectory(prefix="ms-commit-") as folder:
+        copy = Path(folder) / root.resolve().name
+        copy.mkdir()
+        git.export(root, commit, {name}, target=copy)
+        yield Checkout(copy)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from model_servers.cli import flags, render, wire
 from model_servers.cli.flags import Commands
+from model_servers.cli.lifecycle import noted_mapping, noted_text
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.channels import CHANNELS_FILE, Move
@@ -16,6 +18,7 @@ from model_servers.core.names import Ref, Version
 from model_servers.errors import ExitStatus, RequestError
 from model_servers.journeys import promote as promoting
 from model_servers.journeys.channels import wanted_channels
+from model_servers.journeys.lifecycle import Lifecycle, said_of_versions
 
 
 def add_promote(commands: Commands) -> None:
@@ -43,7 +46,7 @@ def add_channels(commands: Commands) -> None:
         group,
         "publish",
         publish,
-        "let the channels of a store point to what channels.yaml says",
+        "let a store say what channels.yaml and lifecycle.yaml say",
     )
     command.add_argument(
         "--dry-run", action="store_true", help="show what would be moved"
@@ -91,19 +94,29 @@ def _ref(options: argparse.Namespace) -> Ref:
 
 
 def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
-    """Move the channels of the store, if nothing is wrong with any channels.yaml."""
-    wanted, findings = wanted_channels(wire.registry(settings))
+    """Move channels and tell of versions, if nothing is wrong with what models say."""
+    registry = wire.registry(settings)
+    models = [registry.read(name) for name in registry.names()]
+    wanted, findings = wanted_channels(models)
+    said, more = said_of_versions(models)
+    findings += more
     if findings:
         say(render.findings_text(findings, models=len(wanted)))
         return ExitStatus.FINDINGS
     at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
-    journey = wire.channels(at)
+    journey = replace(wire.channels(at), said=said)
+    lifecycle = Lifecycle(catalog=journey.catalog)
+    # Warnings first: they must arrive also where a channel cannot move.
+    noted = (lifecycle.plan if options.dry_run else lifecycle.publish)(said)
     run = journey.plan if options.dry_run else journey.publish
     moves = run(wanted, prune=options.prune)
     if options.json:
-        print(json.dumps(moves_mapping(moves), indent=2))
+        found = {"channels": moves_mapping(moves), "notices": noted_mapping(noted)}
+        print(json.dumps(found, indent=2))
     else:
         print(moves_text(moves, store=at.address, is_done=not options.dry_run))
+        if noted:
+            print(f"\n{noted_text(noted)}")
     return ExitStatus.DONE
 
 

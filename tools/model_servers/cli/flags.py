@@ -117,6 +117,14 @@ def work(command: argparse.ArgumentParser) -> None:
     )
 
 
+def positive(text: str) -> int:
+    """Read a whole number above nothing."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
+    return number
+
+
 def _port(text: str) -> int:
     port = int(text)
     if not 1024 <= port <= 65531:

@@ -9,9 +9,11 @@ from model_servers.cli import flags, render, wire
 from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import watcher
+from model_servers.core.host import Desired
 from model_servers.core.plan import Plan
+from model_servers.core.presentation import visible
 from model_servers.errors import ExitStatus
-from model_servers.journeys.sync import reviewed
+from model_servers.journeys.sync import Sync, reviewed
 
 
 def add(commands: Commands) -> None:
@@ -49,8 +51,9 @@ def plan(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what applying would do."""
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
-    found = sync.plan(sync.desired(profile.models), allow_empty=options.allow_empty)
-    _show(found, server=sync.server.address, as_json=options.json)
+    desired = sync.desired(profile.models)
+    found = sync.plan(desired, allow_empty=options.allow_empty)
+    _show(found, sync, desired, as_json=options.json)
     pending = options.exit_code and bool(found)
     return ExitStatus.PENDING if pending else ExitStatus.DONE
 
@@ -64,7 +67,7 @@ def apply(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         current = reviewed(
             sync.plan(desired, allow_empty=options.allow_empty), options.plan
         )
-        _show(current, server=sync.server.address, as_json=options.json)
+        _show(current, sync, desired, as_json=options.json)
         sync.apply(current, desired, console)
     return ExitStatus.DONE
 
@@ -80,9 +83,16 @@ def status(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     return ExitStatus.DONE
 
 
-def _show(found: Plan, *, server: str, as_json: bool) -> None:
+def _show(found: Plan, sync: Sync, desired: Desired, *, as_json: bool) -> None:
+    notices = sync.notices(desired)
     if as_json:
-        plan_mapping = {"digest": found.digest, "changes": found.to_mapping()}
+        plan_mapping = {
+            "digest": found.digest,
+            "changes": found.to_mapping(),
+            "notices": {str(ref): one.to_mapping() for ref, one in notices.items()},
+        }
         print(json.dumps(plan_mapping, indent=2), flush=True)
     else:
-        print(render.plan_text(found, server=server), flush=True)
+        print(render.plan_text(found, server=sync.server.address), flush=True)
+        for ref, notice in notices.items():
+            print(f"note: {ref} is {visible(str(notice))}", flush=True)

@@ -11,8 +11,10 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from model_servers.cli.render import action_text, released_text
+from model_servers.core.fsck import Fault
 from model_servers.core.objects import Moved
 from model_servers.core.plan import Action, Change, Register
+from model_servers.core.presentation import visible
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError
 from model_servers.journeys.sync import Verdict
@@ -59,6 +61,15 @@ class ConsoleWatcher:
         say(f"released {released_text(release, moved)}")
         if moved.why_not_copied:
             say(f"  the store could not copy, so all was sent: {moved.why_not_copied}")
+
+    def checking(self, key: str, size_bytes: int) -> OnBytes:
+        """Show bytes, rate and time left."""
+        return self._progress(f"check {key.rpartition('/')[2]}", size_bytes)
+
+    def found(self, fault: Fault) -> None:
+        """Write at once what is wrong; a long check may be interrupted."""
+        self.close()
+        say(f"  ! {visible(fault.key)}: {visible(fault.message)}")
 
     def done(self, change: Change, action: Action, seconds: float) -> None:
         """Write a line about a finished action."""

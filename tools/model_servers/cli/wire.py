@@ -7,6 +7,7 @@ client and ``ms --help`` nothing at all.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -19,6 +20,7 @@ from urllib.parse import unquote
 from model_servers.cli.settings import Settings
 from model_servers.core.doctor import Machine
 from model_servers.core.profile import HostProfile
+from model_servers.core.release import Release
 from model_servers.core.spec import Serving
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
@@ -26,9 +28,11 @@ from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.channels import Channels
 from model_servers.journeys.examine import Examine
 from model_servers.journeys.fetch import Fetch
+from model_servers.journeys.fsck import Fsck
 from model_servers.journeys.init import Init
 from model_servers.journeys.loading import Entries
 from model_servers.journeys.lock import Lock
+from model_servers.journeys.mirror import Mirror
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
 from model_servers.journeys.validate import Probing
@@ -205,6 +209,38 @@ def history(
 def publish(settings: Settings, at: ProbedStore) -> Publish:
     """Give the publish journey into the store *at*."""
     return Publish(build=build(settings), store=at, releases=releases(at))
+
+
+@contextmanager
+def as_released(settings: Settings, release: Release) -> Iterator[Build]:
+    """Give the build of the models as they were when *release* was made."""
+    from model_servers.adapters.history import at_commit
+
+    if release.git_commit is None:
+        yield build(settings)
+        return
+    name = release.ref.name
+    with at_commit(settings.registry, release.git_commit, name) as models:
+        yield build_from(models)
+
+
+def mirror(source: Store, target: ProbedStore) -> Mirror:
+    """Give the journey that copies releases between stores."""
+    return Mirror(
+        source=source,
+        source_releases=releases(source),
+        target=target,
+        target_releases=releases(target),
+    )
+
+
+def fsck(settings: Settings, at: ProbedStore) -> Fsck:
+    """Give the check of the store *at*; each store has a journal of its own."""
+    from model_servers.adapters.journal import FileJournal
+
+    name = hashlib.sha256(at.address.encode()).hexdigest()[:16]
+    journal = FileJournal(settings.work / "fsck" / f"{name}.journal")
+    return Fsck(store=at, releases=releases(at), journal=journal)
 
 
 def channels(at: ProbedStore) -> Channels:

@@ -313,6 +313,21 @@ class Code(Enum):
         "The channel latest would go on serving the higher one, and not this one.",
         "Raise the version above it: `ms bump MODEL`.",
     )
+    CHANNEL_AHEAD = (
+        "MS072",
+        "A channel points to a version that is not there yet.",
+        (
+            "A channel moves to released versions, and what is released is what"
+            " model.yaml had; a higher version is a mistake in one of the two."
+        ),
+        "Name a released version: `ms promote MODEL VERSION CHANNEL`.",
+    )
+    CHANNEL_YANKED = (
+        "MS073",
+        "A channel points to a version that is yanked.",
+        "Hosts that follow the channel would go on serving what must not be used.",
+        "Let the channel point to another version: `ms promote MODEL VERSION CHANNEL`.",
+    )
     SECRET = (
         "MS080",
         "A file holds what looks like a secret.",

@@ -75,6 +75,9 @@ class Contribution:
     channels: Document | None = None
     """``channels.yaml``; None as above."""
 
+    lifecycle: Document | None = None
+    """``lifecycle.yaml``; None as above."""
+
     model_source: str | None = None
     """The text of the model file."""
 

@@ -50,6 +50,11 @@ class Index:
 
     entries: Mapping[Ref, Entry] = field(default_factory=dict)
 
+    def notice(self, ref: Ref) -> Notice | None:
+        """Give what is said of a release, if anything is."""
+        entry = self.entries.get(ref)
+        return None if entry is None else entry.notice
+
     def of_model(self, name: str) -> dict[Version, Entry]:
         """Give the entries of one model, oldest first."""
         return {ref.version: self.entries[ref] for ref in sorted(self._refs(name))}
@@ -57,7 +62,7 @@ class Index:
     def with_releases(self, releases: Iterable[Release]) -> Self:
         """Give the index with more releases; what it says of others stays."""
         found = {
-            release.ref: replace(Entry.of(release), notice=self._notice_of(release.ref))
+            release.ref: replace(Entry.of(release), notice=self.notice(release.ref))
             for release in releases
         }
         return replace(self, entries={**self.entries, **found})
@@ -105,10 +110,6 @@ class Index:
 
     def _refs(self, name: str) -> Iterator[Ref]:
         return (ref for ref in self.entries if ref.name == name)
-
-    def _notice_of(self, ref: Ref) -> Notice | None:
-        entry = self.entries.get(ref)
-        return None if entry is None else entry.notice
 
 
 def schema_number(body: bytes) -> int:

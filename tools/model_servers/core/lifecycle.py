@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 LIFECYCLE_FILE = "lifecycle.yaml"
 """Beside ``model.yaml``; it never goes into an archive."""
 
+REASON_MAX_LENGTH = 300
+"""In characters; ``lifecycle.schema.json`` has the same."""
+
 
 class State(Enum):
     """What is said of a released version."""
@@ -65,9 +68,27 @@ class Notice:
         )
 
 
+Notices = Mapping[str, Mapping[Version, Notice]]
+"""By model: what is said of its versions."""
+
+
 def notices(data: Mapping[str, Any]) -> dict[Version, Notice]:
     """Read a document that ``lifecycle.schema.json`` has accepted."""
     return {
         Version.parse(version): Notice.from_mapping(notice)
         for version, notice in data["versions"].items()
     }
+
+
+def why_not_a_reason(text: str) -> str | None:
+    """Say why *text* cannot be the reason of a notice, or None if it can.
+
+    It is shown on terminals of people who did not write it.
+    """
+    if not text.strip():
+        return "it is empty"
+    if len(text) > REASON_MAX_LENGTH:
+        return f"it has {len(text)} characters; at most {REASON_MAX_LENGTH} are allowed"
+    if not text.isprintable():
+        return "it is not one line of text"
+    return None

@@ -9,7 +9,7 @@ from enum import Enum
 from model_servers.core.codes import Code
 from model_servers.core.layout import HANDLER_FILES, MANIFEST
 from model_servers.core.names import Ref, Version
-from model_servers.core.release import Release
+from model_servers.core.release import Archive, Release
 
 _NAMED = 5
 """More names of members in one line tell nobody more."""
@@ -71,14 +71,19 @@ class Content:
     @classmethod
     def of_release(cls, release: Release) -> Content:
         """Give the content of a released archive."""
+        return cls.of_archive(
+            release.ref, release.archive, inputs_digest=release.inputs_digest
+        )
+
+    @classmethod
+    def of_archive(cls, ref: Ref, archive: Archive, *, inputs_digest: str) -> Content:
+        """Give the content of an archive, wherever it is."""
         members = {
             one.path: Piece(size_bytes=one.length, sha256=one.sha256)
-            for one in release.archive.members
+            for one in archive.members
             if one.path != MANIFEST
         }
-        return cls(
-            ref=release.ref, inputs_digest=release.inputs_digest, members=members
-        )
+        return cls(ref=ref, inputs_digest=inputs_digest, members=members)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,36 @@ def with_key(text: str, places: Places, mapping: str, line: tuple[str, str]) -> 
     return f"{before}{indent}{written}{end}{text[row_end:]}"
 
 
+def with_entry(
+    text: str, places: Places, place: str, key: str, lines: Iterable[tuple[str, str]]
+) -> str:
+    """Give *text* with a block in the mapping at *place*: a new one, or another.
+
+    Args:
+        text: of the document.
+        places: of its keys.
+        place: of a mapping that has at least one block already.
+        key: of the block, as the document knows it; written in quotes.
+        lines: what the block holds.
+
+    Raises:
+        ValueError: the mapping has no blocks.
+    """
+    inside = [one for one in places if one.startswith(f"{place}.")]
+    if not inside:
+        raise ValueError(f"{place} has no keys")
+    own = f"{place}.{key}"
+    old = [one for one in inside if one == own or one.startswith(f"{own}.")]
+    start = _row_start(text, _offset(text, places[old[0]])) if old else None
+    row_end = _row_end(text, _offset(text, places[(old or inside)[-1]]))
+    before = text[: row_end if start is None else start]
+    end = _line_end(text)
+    before += "" if before.endswith(("\n", "\r")) else end
+    indent = " " * (places[inside[0]][1] - 1)
+    body = "".join(f"{indent}  {name}: {value}{end}" for name, value in lines)
+    return f'{before}{indent}"{key}":{end}{body}{text[row_end:]}'
+
+
 def with_block(text: str, key: str, lines: Iterable[tuple[str, str]]) -> str:
     """Give *text* with a block at its end: a key and, indented, what it holds."""
     end = _line_end(text)

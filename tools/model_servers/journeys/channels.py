@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from model_servers.core.channels import (
@@ -18,15 +18,16 @@ from model_servers.core.channels import (
     channels_of,
     move,
 )
-from model_servers.core.contribution import MODEL_FILE
+from model_servers.core.contribution import MODEL_FILE, Contribution
 from model_servers.core.findings import Finding
 from model_servers.core.index import Index
+from model_servers.core.lifecycle import Notice, Notices
 from model_servers.core.names import Ref, Version
 from model_servers.core.release import release_key
 from model_servers.errors import OutsideError, RefusedError
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.probe import refuse_unless_compared
-from model_servers.ports import Registry, Store
+from model_servers.ports import Store
 
 _RACES = 64
 _PARALLEL_READS = 16
@@ -46,6 +47,8 @@ class Channels:
     store: Store
     catalog: Catalog
     read_pointer: ReadPointer
+    said: Notices = field(default_factory=dict)
+    """What the models say of their versions, newer than what the index says."""
 
     def plan(self, wanted: Wanted, *, prune: bool = False) -> list[Move]:
         """Say which channels move; nothing is written.
@@ -134,14 +137,19 @@ class Channels:
             keys = [release_key(ref) for ref in targets]
             found = list(pool.map(self.store.stat, keys))
         for ref, stored in zip(targets, found, strict=True):
-            entry = index.entries.get(ref)
+            notice = self._notice(ref, index)
             if stored is None:
                 yield f"{ref} is not released"
-            elif entry and entry.notice and entry.notice.is_yanked:
-                yield f"{ref} is {entry.notice}"
+            elif notice is not None and notice.is_yanked:
+                yield f"{ref} is {notice}"
+
+    def _notice(self, ref: Ref, index: Index) -> Notice | None:
+        if ref.name in self.said:
+            return self.said[ref.name].get(ref.version)
+        return index.notice(ref)
 
 
-def wanted_channels(registry: Registry) -> tuple[Wanted, list[Finding]]:
+def wanted_channels(models: Iterable[Contribution]) -> tuple[Wanted, list[Finding]]:
     """Give what the models say of their channels, and what is wrong with that.
 
     Nothing else that may be wrong with a model stands in the way of a channel that
@@ -149,13 +157,12 @@ def wanted_channels(registry: Registry) -> tuple[Wanted, list[Finding]]:
     """
     wanted: dict[str, dict[str, Version]] = {}
     findings: list[Finding] = []
-    for name in registry.names():
-        each = registry.read(name)
+    for each in models:
         path = f"{each.root}/{CHANNELS_FILE}"
         findings += [one for one in each.findings if one.path == path and one.is_error]
         if MODEL_FILE in each.files:
             document = each.channels
-            wanted[name] = {} if document is None else channels_of(document.data)
+            wanted[each.name] = {} if document is None else channels_of(document.data)
     return wanted, findings
 
 

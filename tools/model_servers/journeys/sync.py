@@ -10,6 +10,8 @@ from typing import Protocol
 
 from model_servers.core.golden import GoldenCase
 from model_servers.core.host import Desired, HostState
+from model_servers.core.index import Index
+from model_servers.core.lifecycle import Notice
 from model_servers.core.names import LATEST, Ref, Version
 from model_servers.core.plan import (
     Action,
@@ -26,6 +28,7 @@ from model_servers.core.plan import (
 )
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError, OutsideError, RefusedError
+from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.loading import Loading
 from model_servers.journeys.released_bytes import ReleasedBytes
 from model_servers.ports import ModelServer, ModelStore, OnBytes, Releases, Store
@@ -82,9 +85,18 @@ class Sync:
         Raises:
             RefusedError: a version, or any version of a model, is not released.
         """
+        index = self._index() if LATEST in models.values() else Index()
         return {
-            name: self._release(name, wanted) for name, wanted in sorted(models.items())
+            name: self._release(name, wanted, index)
+            for name, wanted in sorted(models.items())
         }
+
+    def notices(self, desired: Desired) -> dict[Ref, Notice]:
+        """Give what is said of the releases that the host is to serve."""
+        index = self._index()
+        refs = [release.ref for release in desired.values()]
+        said = {ref: index.notice(ref) for ref in refs}
+        return {ref: notice for ref, notice in said.items() if notice is not None}
 
     def observe(self) -> HostState:
         """Look at the server and the disk."""
@@ -157,10 +169,10 @@ class Sync:
     def _loading(self) -> Loading:
         return Loading(server=self.server, entries=self.model_store)
 
-    def _release(self, name: str, wanted: str) -> Release:
+    def _release(self, name: str, wanted: str, index: Index) -> Release:
         versions = self.releases.versions(name)
         if wanted == LATEST and versions:
-            version = versions[-1]
+            version = _latest(name, versions, index)
         elif wanted != LATEST:
             version = Version.parse(wanted)
         else:
@@ -169,6 +181,10 @@ class Sync:
         if release is None:
             raise self._not_released(name, wanted, versions)
         return release
+
+    def _index(self) -> Index:
+        catalog = Catalog(store=self.store, releases=self.releases)
+        return catalog.read() or Index()
 
     def _not_released(
         self, name: str, wanted: str, versions: list[Version]
@@ -268,6 +284,18 @@ class Sync:
             f"{name}@{version} still has requests waiting after {_DRAIN_LIMIT_S:.0f} s",
             hint="run `ms sync apply` again when there is less traffic",
         )
+
+
+def _latest(name: str, versions: list[Version], index: Index) -> Version:
+    """Give the highest version that may be used."""
+    for version in reversed(versions):
+        notice = index.notice(Ref(name, version))
+        if notice is None or not notice.is_yanked:
+            return version
+    raise RefusedError(
+        f"every released version of {name} is yanked; {versions[0]} was {notice}",
+        hint=f"release another, or name a version of {name} in the host profile",
+    )
 
 
 def reviewed(current: Plan, digest: str | None) -> Plan:

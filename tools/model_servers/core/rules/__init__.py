@@ -13,6 +13,7 @@ from model_servers.core.checkpoint import CheckpointFacts
 from model_servers.core.contribution import Contribution
 from model_servers.core.findings import Finding
 from model_servers.core.rules import (
+    channels,
     files,
     golden,
     naming,
@@ -45,6 +46,8 @@ RULES: tuple[Rule, ...] = (
     golden.cases,
     golden.requests,
     golden.recorded,
+    channels.ahead,
+    channels.yanked,
     serving.extra_files,
     serving.timeouts,
     serving.batch_delay,

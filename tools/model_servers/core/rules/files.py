@@ -31,6 +31,7 @@ _AUTHORS_FILES = {
     "dockerfile",
     "licence",
     "license",
+    "lifecycle",
     "makefile",
     "notice",
     "readme",

@@ -1,0 +1,231 @@
+"""Mirrored releases are complete or not there, the same bytes, and never replaced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fakes.store import MemoryStore
+from fakes.watcher import Quiet
+from model_servers.adapters.checkout import Checkout
+from model_servers.adapters.mar import MarWriter
+from model_servers.adapters.releases import StoredReleases
+from model_servers.core.index import Index
+from model_servers.core.lifecycle import Notice, State
+from model_servers.core.names import Ref, Version
+from model_servers.core.release import Release, release_key
+from model_servers.errors import (
+    ModelServersError,
+    OutsideError,
+    RefusedError,
+    RequestError,
+)
+from model_servers.journeys.build import Build
+from model_servers.journeys.catalog import Catalog
+from model_servers.journeys.mirror import Mirror
+from model_servers.journeys.publish import Publish
+from zoo import HANDLER, make_model
+
+REFS = ("cat@1.0.0", "cat@1.1.0", "dog@2.0.0")
+YANKED = Notice(state=State.YANKED, reason="wrong labels", date="2026-01-02")
+
+
+class Watcher(Quiet):
+    """Watches mirroring and remembers nothing."""
+
+    def fetching(self, release: Release, size_bytes: int) -> Callable[[int], None]:
+        return lambda count: None
+
+
+def publish(store: MemoryStore, folder: Path, text: str, handler: str) -> None:
+    ref = Ref.parse(text)
+    make_model(
+        folder, ref.name, version=ref.version.text, files={"handler_model.py": handler}
+    )
+    build = Build(registry=Checkout(folder), writer=MarWriter())
+    journey = Publish(build=build, store=store, releases=StoredReleases(store))
+    journey.run([build.recipe(ref.name)], Quiet())
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> MemoryStore:
+    store = MemoryStore()
+    for text in REFS:
+        publish(store, tmp_path / text, text, HANDLER)
+    return store
+
+
+@pytest.fixture
+def target() -> MemoryStore:
+    return MemoryStore()
+
+
+def mirror(source: MemoryStore, target: MemoryStore) -> Mirror:
+    return Mirror(
+        source=source,
+        source_releases=StoredReleases(source),
+        target=target,
+        target_releases=StoredReleases(target),
+    )
+
+
+def run(source: MemoryStore, target: MemoryStore, *texts: str) -> list[str]:
+    """Mirror releases, and name those that were copied."""
+    journey = mirror(source, target)
+    plan = journey.run(journey.chosen(texts), Watcher())
+    return [str(one.ref) for one in plan.new]
+
+
+def models(store: MemoryStore) -> dict[str, bytes]:
+    return {key: body for key, body in store.objects.items() if key != "index.json"}
+
+
+def documents(store: MemoryStore) -> set[str]:
+    """Give the folders of versions that are released."""
+    return {key[:-13] for key in store.objects if key.endswith("/release.json")}
+
+
+def archives(store: MemoryStore) -> set[str]:
+    """Give the folders of versions that have an archive."""
+    return {key.rpartition("/")[0] for key in store.objects if key.endswith(".mar")}
+
+
+def entries(store: MemoryStore) -> object:
+    return Index.from_bytes(store.objects["index.json"]).entries
+
+
+def test_everything_is_there_with_the_same_bytes(
+    source: MemoryStore, target: MemoryStore
+) -> None:
+    assert run(source, target) == list(REFS)
+
+    assert models(target) == models(source)
+    assert entries(target) == entries(source)
+
+
+def test_only_what_is_chosen_is_copied(
+    source: MemoryStore, target: MemoryStore
+) -> None:
+    assert run(source, target, "dog", "cat@1.0.0") == ["cat@1.0.0", "dog@2.0.0"]
+    assert run(source, target, "cat") == ["cat@1.1.0"]
+    assert run(source, target) == []
+
+
+def test_copying_again_writes_nothing(source: MemoryStore, target: MemoryStore) -> None:
+    run(source, target)
+    target.calls.clear()
+
+    run(source, target)
+
+    assert [call for call in target.calls if call[0] in ("create", "swap")] == []
+
+
+def test_a_document_comes_after_its_archive(
+    source: MemoryStore, target: MemoryStore
+) -> None:
+    run(source, target, "dog")
+
+    archive, document = target.written
+    assert archive.endswith(".mar")
+    assert document == release_key(Ref.parse("dog@2.0.0"))
+
+
+def test_interrupted_anywhere_it_is_finished_by_the_next_run(
+    source: MemoryStore,
+) -> None:
+    whole = MemoryStore()
+    run(source, whole)
+
+    for call in range(1, len(whole.calls) + 1):
+        target = MemoryStore(fail_at=call)
+        with pytest.raises(OutsideError):
+            run(source, target)
+        assert documents(target) <= archives(target)
+        run(source, target)
+        assert models(target) == models(source)
+        assert entries(target) == entries(source)
+
+
+def test_a_damaged_archive_is_not_copied(
+    source: MemoryStore, target: MemoryStore
+) -> None:
+    key = next(key for key in source.objects if key.startswith("models/cat/1.1.0/cat"))
+    source.objects[key] = source.objects[key][:-1] + b"?"
+
+    with pytest.raises(OutsideError, match=r"released; cat@1\.1\.0 was not"):
+        run(source, target)
+
+    assert release_key(Ref.parse("cat@1.0.0")) in target.objects
+    assert release_key(Ref.parse("cat@1.1.0")) not in target.objects
+    assert key not in target.objects
+
+
+def test_a_version_that_is_there_with_other_bytes_stops_everything(
+    source: MemoryStore, target: MemoryStore, tmp_path: Path
+) -> None:
+    publish(target, tmp_path / "other", "dog@2.0.0", f"# other\n{HANDLER}")
+    before = dict(target.objects)
+
+    with pytest.raises(RefusedError, match=r"with other bytes: dog@2\.0\.0"):
+        run(source, target)
+
+    assert target.objects == before
+
+
+def test_a_release_that_has_lost_its_archive_is_mended(
+    source: MemoryStore, target: MemoryStore
+) -> None:
+    run(source, target)
+    key = next(key for key in target.objects if key.endswith(".mar"))
+    body = target.objects.pop(key)
+
+    run(source, target)
+
+    assert target.objects[key] == body
+
+
+def test_a_target_that_overwrites_is_refused(source: MemoryStore) -> None:
+    target = MemoryStore(overwrites=True)
+
+    with pytest.raises(RefusedError, match="overwrites what is there"):
+        run(source, target)
+
+    assert models(target) == {}
+
+
+def test_notices_go_along_also_later(source: MemoryStore, target: MemoryStore) -> None:
+    run(source, target, "cat")
+    said = {"cat": {Version.parse("1.0.0"): YANKED}}
+    Catalog(store=source, releases=StoredReleases(source)).note(said)
+
+    run(source, target, "cat")
+
+    index = Index.from_bytes(target.objects["index.json"])
+    assert index.notice(Ref.parse("cat@1.0.0")) == YANKED
+    assert index.notice(Ref.parse("cat@1.1.0")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "shown"),
+    [
+        ("owl", RefusedError, "not released in memory://store: owl"),
+        ("cat@9.0", RefusedError, "not released in memory://store: cat@9.0"),
+        ("cat@one", RequestError, "version 'one' is not"),
+        ("../cat", RequestError, "'../cat' cannot name a model"),
+    ],
+)
+def test_what_is_not_released_is_refused(
+    source: MemoryStore,
+    target: MemoryStore,
+    text: str,
+    error: type[ModelServersError],
+    shown: str,
+) -> None:
+    with pytest.raises(error, match=re.escape(shown)) as found:
+        run(source, target, text)
+
+    assert found.value.hint
+    assert target.objects == {}
