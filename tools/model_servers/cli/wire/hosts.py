@@ -1,0 +1,169 @@
+"""Builds what serves: TorchServe, a host's model store, and the journeys of both."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model_servers.cli.settings import Settings
+from model_servers.cli.wire.stores import store
+from model_servers.core.profile import HostProfile
+from model_servers.core.spec import Serving
+from model_servers.errors import RequestError
+from model_servers.journeys.examine import Examine
+from model_servers.journeys.loading import Entries
+from model_servers.journeys.sync import Sync
+from model_servers.journeys.workbench import Workbench
+
+if TYPE_CHECKING:
+    from model_servers.adapters.model_store import LocalModelStore
+    from model_servers.adapters.requirements import Requirements
+    from model_servers.adapters.torchserve_process import Addresses
+    from model_servers.ports import (
+        ModelServer,
+        ModelStore,
+    )
+
+
+def profile(settings: Settings) -> HostProfile:
+    """Read the host profile; its findings are a usage error of this host."""
+    from model_servers.adapters import documents
+
+    path = settings.profile
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise RequestError(
+            f"there is no host profile {path}",
+            hint="write it (docs/host-profile.md), or name it with --profile",
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"the host profile {path} cannot be read: {error}"
+        ) from error
+    document, findings = documents.load(
+        text, schema="sync", path=path.name, shown_as=str(path)
+    )
+    if document is None:
+        raise RequestError(
+            "\n".join(str(finding) for finding in findings), hint=findings[0].fix
+        )
+    return HostProfile.from_mapping(document.data)
+
+
+def sync(settings: Settings, host: HostProfile) -> Sync:
+    """Give the sync journey of a host."""
+    from model_servers.adapters.releases import StoredReleases
+    from model_servers.adapters.torchserve_api import TorchServeApi
+
+    at = store(settings.store or host.store, endpoint_url=settings.endpoint_url)
+    return Sync(
+        server=TorchServeApi(management=host.management, inference=host.inference),
+        model_store=model_store(host),
+        store=at,
+        releases=StoredReleases(at),
+        drain_s=host.drain_s,
+    )
+
+
+def model_store(host: HostProfile) -> LocalModelStore:
+    """Give the model store of a host."""
+    from model_servers.adapters.model_store import LocalModelStore
+
+    if host.model_store is None:
+        raise RequestError(
+            "the host profile does not say where TorchServe's model store is",
+            hint="add `model_store: /absolute/path` to it",
+        )
+    return LocalModelStore(Path(host.model_store), python=host.python or sys.executable)
+
+
+def torchserve(
+    model_store: Path,
+    *,
+    logs: Path,
+    port: int | None,
+    system_java: bool,
+    packages: Path | None = None,
+) -> AbstractContextManager[Addresses]:
+    """Give a TorchServe of our own, to be entered."""
+    from model_servers.adapters import torchserve_process
+
+    return torchserve_process.torchserve(
+        model_store, logs=logs, port=port, system_java=system_java, packages=packages
+    )
+
+
+def server(addresses: Addresses, *, ending: str = "") -> ModelServer:
+    """Give a TorchServe of our own as a model server."""
+    from model_servers.adapters.torchserve_api import TorchServeApi
+
+    return TorchServeApi(
+        management=addresses.management, inference=addresses.inference, ending=ending
+    )
+
+
+@contextmanager
+def workbench(
+    options: argparse.Namespace, folder: Path
+) -> Iterator[tuple[Workbench, Addresses]]:
+    """Give a model store and a TorchServe of our own, for as long as the block takes.
+
+    Args:
+        options: of the command, as ``--port`` and ``--system-java``.
+        folder: where it keeps what a second run can use again, and its logs.
+    """
+    from model_servers.adapters.model_store import LocalModelStore
+
+    store = LocalModelStore(folder / "model_store", python=sys.executable)
+    with (
+        store.locked(),
+        _emptied(store),
+        torchserve(
+            folder / "model_store",
+            logs=folder / "logs",
+            port=options.port,
+            system_java=options.system_java,
+        ) as addresses,
+    ):
+        yield Workbench(server=server(addresses), model_store=store), addresses
+
+
+@contextmanager
+def _emptied(store: ModelStore) -> Iterator[None]:
+    """Leave no release behind, nor find one that a killed process left."""
+    _empty(store)
+    try:
+        yield
+    finally:
+        _empty(store)
+
+
+def _empty(store: ModelStore) -> None:
+    for ref in store.installed():
+        store.forget(ref)
+
+
+def plain_archive(serving: Serving, addresses: Addresses) -> Entries:
+    """Give the only archive of a TorchServe of our own."""
+    from model_servers.adapters.plain_archives import PlainArchive
+
+    return PlainArchive(serving, temp=addresses.temp)
+
+
+def requirements(folder: Path) -> Requirements:
+    """Give what installs requirements, once each."""
+    from model_servers.adapters.requirements import Requirements
+
+    return Requirements(folder, sys.executable)
+
+
+def examine(at: ModelServer) -> Examine:
+    """Give the journey that examines what a server of this machine serves."""
+    from model_servers.adapters import processes
+
+    return Examine(server=at, memory_mib=processes.memory_mib)

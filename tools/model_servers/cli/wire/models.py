@@ -1,0 +1,164 @@
+"""Builds what reads, writes and checks the models of a checkout."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model_servers.cli.settings import Settings
+from model_servers.core.doctor import Machine
+from model_servers.journeys.build import Build
+from model_servers.journeys.init import Init
+from model_servers.journeys.lock import Lock
+from model_servers.journeys.validate import Probing
+
+if TYPE_CHECKING:
+    from model_servers.ports import (
+        GoldenFiles,
+        History,
+        ModelTexts,
+        Registry,
+    )
+
+
+def registry(settings: Settings) -> Registry:
+    """Give the models of the checkout."""
+    from model_servers.adapters.checkout import Checkout
+    from model_servers.adapters.digest_cache import DigestCache
+
+    cache = DigestCache(settings.work / "digests")
+    return Checkout(settings.registry, digest=cache.digest)
+
+
+def init(settings: Settings) -> Init:
+    """Give the journey that makes new models."""
+    from model_servers.adapters import checkpoint_file
+    from model_servers.adapters.new_models import NewModels
+
+    return Init(
+        registry=registry(settings),
+        new_models=NewModels(settings.registry),
+        read_checkpoint=checkpoint_file.read,
+    )
+
+
+_MOST_PROBES = 8
+"""At once: each is a model in memory."""
+
+
+def probing(not_checked: Callable[[str], None]) -> Probing:
+    """Give how models' code is imported, in a process for each CPU."""
+    from model_servers.adapters.handler_probe import SubprocessProbe
+
+    return Probing(
+        probe=SubprocessProbe(),
+        processes=min(os.cpu_count() or 1, _MOST_PROBES),
+        not_checked=not_checked,
+    )
+
+
+def machine(settings: Settings) -> Machine:
+    """Look at this machine."""
+    from model_servers.adapters import machine
+
+    try:
+        from model_servers.adapters import nvml
+    except ModuleNotFoundError:
+        gpus = None
+    else:
+        gpus = nvml.names()
+    return machine.look(registry=settings.registry, work=settings.work, gpus=gpus)
+
+
+def maintainer(settings: Settings) -> str | None:
+    """Say who works in the checkout, if git knows."""
+    from model_servers.adapters import git
+
+    return git.maintainer(settings.registry)
+
+
+def build(settings: Settings) -> Build:
+    """Give the build journey."""
+    return build_from(registry(settings))
+
+
+def build_from(models: Registry) -> Build:
+    """Give the build journey for models wherever they are."""
+    from model_servers.adapters.mar import MarWriter
+
+    return Build(registry=models, writer=MarWriter())
+
+
+def loose_files(options: argparse.Namespace) -> Registry:
+    """Give the one model that the guide's arguments describe."""
+    from model_servers.adapters.loose_files import Arguments, LooseFiles
+
+    def path(given: str | None) -> Path | None:
+        return Path(given) if given else None
+
+    return LooseFiles(
+        Arguments(
+            model_name=options.model_name,
+            version=options.version,
+            model_file=Path(options.model_file),
+            config_file=Path(options.config_file),
+            checkpoint_file=Path(options.checkpoint_file),
+            requirements_file=path(options.requirements_file),
+            extra_files=tuple(
+                # resolved, so that `.` and `lib/` have a name
+                Path(one.strip()).resolve()
+                for one in options.extra_files.split(",")
+                if one.strip()
+            ),
+        )
+    )
+
+
+def model_texts(settings: Settings) -> ModelTexts:
+    """Give the documents of the checkout's models, to be edited."""
+    from model_servers.adapters.model_texts import ModelTexts
+
+    return ModelTexts(settings.registry)
+
+
+def lock(settings: Settings) -> Lock:
+    """Give the journey that writes down what a model is made of."""
+    from model_servers.adapters.requirements import resolved
+
+    return Lock(
+        registry=registry(settings),
+        texts=model_texts(settings),
+        resolve=partial(resolved, python=sys.executable),
+    )
+
+
+def history(
+    settings: Settings, ref: str, names: Collection[str]
+) -> AbstractContextManager[History]:
+    """Give models where the branch began, to be entered.
+
+    Those that changed since then, if none is named.
+    """
+    from model_servers.adapters.history import history
+
+    return history(settings.registry, ref, names)
+
+
+def stamp(settings: Settings, name: str) -> object:
+    """Give what is different after an edit of a model's files."""
+    from model_servers.adapters import listing
+
+    return listing.stamp(settings.registry / name)
+
+
+def golden_files(settings: Settings) -> GoldenFiles:
+    """Give what writes golden cases."""
+    from model_servers.adapters.golden_files import GoldenFiles
+
+    return GoldenFiles(settings.registry)
