@@ -7,6 +7,7 @@ from typing import Any
 
 from model_servers.core.findings import Finding
 from model_servers.core.host import HostState
+from model_servers.core.objects import Moved
 from model_servers.core.plan import (
     Action,
     Change,
@@ -111,10 +112,16 @@ def release_plan_mapping(plan: ReleasePlan) -> dict[str, list[str]]:
     }
 
 
-def released_text(release: Release) -> str:
+def released_text(release: Release, moved: Moved) -> str:
     """Write one line about a release that has just been made."""
     archive = release.archive
-    return f"{release.ref}  {size(archive.size_bytes)}  {archive.sha256[:12]}"
+    line = f"{release.ref}  {size(archive.size_bytes)}  {archive.sha256[:12]}"
+    if not moved.copied_bytes:
+        return line
+    return (
+        f"{line}  ({size(moved.sent_bytes)} sent, {size(moved.copied_bytes)} copied "
+        "inside the store)"
+    )
 
 
 def plan_text(plan: Plan, *, server: str) -> str:

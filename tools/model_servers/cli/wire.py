@@ -21,6 +21,8 @@ from model_servers.core.doctor import Machine
 from model_servers.core.profile import HostProfile
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
+from model_servers.journeys.catalog import Catalog
+from model_servers.journeys.channels import Channels
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
 from model_servers.journeys.publish import Publish
@@ -30,7 +32,14 @@ from model_servers.journeys.validate import Probing
 if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
     from model_servers.adapters.torchserve_process import Addresses
-    from model_servers.ports import History, ModelTexts, Registry, Releases, Store
+    from model_servers.ports import (
+        History,
+        ModelTexts,
+        ProbedStore,
+        Registry,
+        Releases,
+        Store,
+    )
 
 
 def registry(settings: Settings) -> Registry:
@@ -124,7 +133,7 @@ def loose_files(options: argparse.Namespace) -> Registry:
     )
 
 
-def store(url: str | None, *, endpoint_url: str | None) -> Store:
+def store(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
     """Give the store at *url*."""
     if url is None:
         raise RequestError(
@@ -182,11 +191,17 @@ def history(
     return history(settings.registry, ref, names)
 
 
-def publish(settings: Settings, at: Store) -> Publish:
+def publish(settings: Settings, at: ProbedStore) -> Publish:
     """Give the publish journey into the store *at*."""
-    from model_servers.adapters.releases import StoredReleases
+    return Publish(build=build(settings), store=at, releases=releases(at))
 
-    return Publish(build=build(settings), store=at, releases=StoredReleases(at))
+
+def channels(at: ProbedStore) -> Channels:
+    """Give the journey of the channels of the store *at*."""
+    from model_servers.adapters.channels import read_pointer
+
+    catalog = Catalog(store=at, releases=releases(at))
+    return Channels(store=at, catalog=catalog, read_pointer=read_pointer)
 
 
 def profile(settings: Settings) -> HostProfile:
@@ -253,7 +268,7 @@ def torchserve(
     )
 
 
-def _s3_store(bucket: str, prefix: str, endpoint_url: str | None) -> Store:
+def _s3_store(bucket: str, prefix: str, endpoint_url: str | None) -> ProbedStore:
     try:
         from model_servers.adapters.s3_store import S3Store
     except ModuleNotFoundError as error:
