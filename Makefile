@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix docs clean bench-handler bench-validate
+.PHONY: help setup demo test soak check fix docs clean bench-handler bench-validate
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ demo: $(INSTALLED) ## The whole way: validate, build, publish, serve and ask eve
 
 test: $(INSTALLED) ## Run all tests
 	@$(VENV)/bin/pytest -q $(OPTIONS)
+
+soak: $(INSTALLED) ## Kill publishers at many random points; OPTIONS=--kills=1000
+	@$(VENV)/bin/pytest -q tests/journeys/test_killed.py --kills=100 --timeout=0 $(OPTIONS)
 
 check: $(INSTALLED) ## Run the linter and the type checker
 	@$(VENV)/bin/ruff check

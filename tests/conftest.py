@@ -9,6 +9,8 @@ import socket
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["servers.fixtures"]
+
 _FOREIGN = ("AWS_", "GITHUB_", "MODEL_SERVERS_", "XDG_")
 """Environment variables that would lead to credentials, or change what tests see."""
 
@@ -24,6 +26,13 @@ def pytest_addoption(parser):
         "--no-skips",
         action="store_true",
         help="fail tests that would be skipped: here everything must be installed",
+    )
+
+    parser.addoption(
+        "--kills",
+        type=int,
+        default=4,
+        help="how often tests kill what they run, at random points (make soak: 100)",
     )
 
 

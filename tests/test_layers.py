@@ -48,10 +48,18 @@ PURE = {
 """What the core may know of the standard library: nothing that has effects."""
 
 HOME = {
-    "boto3": {"adapters/s3_store.py"},
-    "botocore": {"adapters/s3_store.py"},  # boto3 speaks in its errors
+    # S3 is one outside thing: its objects, large ones in parts, its errors.
+    "boto3": {"adapters/s3_store.py", "adapters/s3_errors.py"},
+    "botocore": {  # boto3 speaks in its errors
+        "adapters/s3_errors.py",
+        "adapters/s3_store.py",
+        "adapters/s3_transfer.py",
+    },
     "jsonschema": {"adapters/schemas.py"},
-    "mypy_boto3_s3": {"adapters/s3_store.py"},  # under TYPE_CHECKING
+    "mypy_boto3_s3": {  # under TYPE_CHECKING
+        "adapters/s3_store.py",
+        "adapters/s3_transfer.py",
+    },
     "pynvml": {"adapters/nvml.py"},
     "tqdm": {"cli/watch.py"},
     # TorchServe is one outside thing: its API, and the process that answers.

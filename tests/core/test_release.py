@@ -1,7 +1,6 @@
 """Releases: keys, documents, segments, and what publishing would add."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -22,6 +21,7 @@ from model_servers.core.release import (
     cut,
     plan_release,
     release_key,
+    released_refs,
     released_versions,
 )
 
@@ -185,13 +185,13 @@ NEXT = candidate("1.1", "34" * 32)
     ],
 )
 def test_publishing_adds_what_the_store_lacks(candidates, new, unchanged, conflicts):
-    plan = plan_release(candidates, {TINY: RELEASE})
+    plan = plan_release(candidates, {TINY: RELEASE.inputs_digest})
 
     assert plan == ReleasePlan(new=new, unchanged=unchanged, conflicts=conflicts)
 
 
 def test_after_publishing_there_is_nothing_new():
-    released = {NEXT.ref: replace(RELEASE, ref=NEXT.ref, inputs_digest="34" * 32)}
+    released = {NEXT.ref: NEXT.inputs_digest}
 
     plan = plan_release([NEXT], released)
 
@@ -204,3 +204,20 @@ def test_canonical_json_does_not_depend_on_order():
 
     assert canonical_json(one) == '{"a":[{"c":null,"d":"é"}],"b":1}'.encode()
     assert sha256_of(one) == sha256_of(other)
+
+
+def test_all_releases_are_found_among_keys_and_nothing_else():
+    keys = [
+        "models/b/1.0/release.json",
+        "models/a/1.10/release.json",
+        "models/a/1.9/release.json",
+        "models/a/1.9/a-1.9-0123.mar",
+        "models/a/latest/release.json",
+        "models/A/1.0/release.json",
+        "models/a/1.0/more/release.json",
+        "other/a/1.0/release.json",
+        "release.json",
+        "index.json",
+    ]
+
+    assert [str(ref) for ref in released_refs(keys)] == ["a@1.9", "a@1.10", "b@1.0"]

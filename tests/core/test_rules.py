@@ -599,6 +599,8 @@ def test_codes_keep_their_meaning():
         "LARGE_FILE": "MS052",
         "GOLDEN": "MS060",
         "UNRECORDED": "MS061",
+        "INPUTS_CHANGED": "MS070",
+        "VERSION_FELL": "MS071",
         "SECRET": "MS080",
         "ABSOLUTE_PATH": "MS081",
         "GPU_MEMORY": "MS082",

@@ -20,15 +20,23 @@ TODAY = "2027-01-15"
 class Trigger:
     """A way to make a valid model wrong in one way."""
 
+    version: str = "1.0.0"
     files: Mapping[str, str | bytes | None] = field(default_factory=dict)
     model: zoo.Changes = field(default_factory=dict)
     config: zoo.Changes = field(default_factory=dict)
     spoil: Callable[[Path], object] = lambda directory: None
     """Called with the model's directory, for what files cannot say."""
 
+    released: Trigger | None = None
+    """What the store has of the model, for faults that only a comparison shows."""
+
     def make(self, registry: Path) -> Path:
         directory = zoo.make_model(
-            registry, files=self.files, model=self.model, config=self.config
+            registry,
+            version=self.version,
+            files=self.files,
+            model=self.model,
+            config=self.config,
         )
         self.spoil(directory)
         return directory
@@ -86,6 +94,10 @@ TRIGGERS: Mapping[Code, Trigger] = {
     Code.UNRECORDED: Trigger(
         files={"golden/case.yaml": zoo.as_yaml(zoo.changed(zoo.CASE, {"expect": None}))}
     ),
+    Code.INPUTS_CHANGED: Trigger(
+        config={"batchSize": 2}, released=Trigger(config={"batchSize": 1})
+    ),
+    Code.VERSION_FELL: Trigger(released=Trigger(version="1.0.1")),
     Code.SECRET: Trigger(files={"README.md": "AK" + "IA" + "ABCDEFGH01234567"}),
     Code.ABSOLUTE_PATH: Trigger(files={"train.py": "open('/home/ada/labels.txt')\n"}),
     Code.GPU_MEMORY: Trigger(config={"deviceType": "gpu"}),

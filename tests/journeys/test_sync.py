@@ -11,6 +11,7 @@ import pytest
 
 from fakes.server import FakeServer
 from fakes.store import MemoryStore
+from fakes.watcher import Quiet
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.model_store import LocalModelStore
@@ -127,9 +128,7 @@ class Host:
         build = Build(registry=Checkout(registry), writer=MarWriter())
         releases = StoredReleases(self.store)
         Publish(build=build, store=self.store, releases=releases).run(
-            [build.recipe(ref.name)],
-            uploading=lambda release: lambda count: None,
-            on_done=lambda release: None,
+            [build.recipe(ref.name)], Quiet()
         )
 
     def plan(self, models: Mapping[str, str], **options: bool) -> tuple[Plan, Desired]:

@@ -16,6 +16,7 @@ from model_servers.core.golden import GoldenCase, Request
 from model_servers.core.host import Installed, ServedVersion
 from model_servers.core.layout import Member
 from model_servers.core.names import Ref, Version
+from model_servers.core.objects import Leftover, Movable, Moved, Part, Stored
 from model_servers.core.release import Archive, Release
 from model_servers.core.spec import Serving
 
@@ -40,6 +41,27 @@ class Registry(Protocol):
 
     def commit(self) -> str | None:
         """Give the git commit of the checkout; None outside git."""
+
+
+class ModelTexts(Protocol):
+    """The documents of models as texts, which are edited in place."""
+
+    def read(self, name: str, path: str) -> str:
+        """Give a text with its line ends as they are; RequestError if it is none."""
+
+    def parse(
+        self, name: str, path: str, text: str
+    ) -> tuple[Any, Mapping[str, tuple[int, int]]]:
+        """Read strict YAML: value, places; RequestError names the file if it is none.
+
+        Args:
+            name: of the model.
+            path: of the document.
+            text: of the document, perhaps not yet written.
+        """
+
+    def replace(self, name: str, path: str, text: str) -> None:
+        """Put *text* in the place of a file; complete, or as it was."""
 
 
 class Stage(Protocol):
@@ -88,11 +110,38 @@ class GoldenFiles(Protocol):
         """Make the file of a request; done if it is there with the same bytes."""
 
 
+class History(Protocol):
+    """The models as they were where a branch began."""
+
+    @property
+    def origin(self) -> str:
+        """For people: ``at 1a2b3c4, the merge base with main``."""
+
+    @property
+    def registry(self) -> Registry:
+        """The models as they were."""
+
+    def changed(self) -> list[str]:
+        """List the models that differ from it now, uncommitted changes included."""
+
+    def deleted(self) -> list[str]:
+        """List the models that are there no more."""
+
+
 class ArchiveWriter(Protocol):
     """Writes archives: the same inputs give the same bytes."""
 
     def toolchain(self) -> Mapping[str, str]:
         """Name what decides about the bytes beside the inputs."""
+
+    def member_digests(
+        self,
+        members: Sequence[Member],
+        *,
+        locate: Callable[[str], Path],
+        digests: Callable[[str], Digests],
+    ) -> Mapping[str, Digests]:
+        """Digest each member but the manifest as it would be written, by its path."""
 
     def write(
         self,
@@ -115,19 +164,37 @@ class ArchiveWriter(Protocol):
 
 
 class Store(Protocol):
-    """Where releases live: keys and bytes. Nothing is ever overwritten by it."""
+    """Where releases live: keys and bytes. Only a swap ever replaces anything."""
 
     address: str
     """For people: ``s3://bucket/prefix`` or ``file:///folder``."""
 
     def keys(self, prefix: str) -> Iterator[str]:
-        """Yield every key that starts with *prefix*."""
+        """Yield every key that starts with *prefix*, sorted."""
+
+    def stat(self, key: str) -> Stored | None:
+        """Say how large an object is; None if there is none."""
 
     def read(self, key: str) -> bytes | None:
         """Give a small object; None if there is none."""
 
-    def read_range(self, key: str, offset: int, length: int) -> bytes:
-        """Give exactly *length* bytes of an object; OutsideError if it is shorter."""
+    def read_movable(self, key: str) -> Movable | None:
+        """Give a small object with the token that a swap wants."""
+
+    def read_range(
+        self, key: str, offset: int, length: int, *, token: str | None = None
+    ) -> bytes:
+        """Give exactly *length* bytes of an object.
+
+        Args:
+            key: of the object.
+            offset: in the object.
+            length: in bytes.
+            token: what ``stat`` gave; other bytes are refused.
+
+        Raises:
+            OutsideError: the object is shorter, or is not the one of *token*.
+        """
 
     def create(self, key: str, body: bytes) -> bool:
         """Write a small object if there is none; False, and no change, if there is.
@@ -135,8 +202,53 @@ class Store(Protocol):
         Of several that race for one key, exactly one is told True.
         """
 
+    def swap(self, key: str, body: bytes, expected: str | None) -> bool:
+        """Replace a small object if its token is *expected*; None: if there is none.
+
+        Of several that expect the same, exactly one is told True; nothing changes
+        for the others.
+        """
+
     def upload(self, key: str, source: Path, *, on_bytes: OnBytes) -> None:
         """Write a large object whose key names its content; done if it is there."""
+
+    def compose(
+        self, key: str, source: Path, parts: Sequence[Part], *, on_bytes: OnBytes
+    ) -> Moved:
+        """Write a large object like ``upload``, of parts that the store may hold.
+
+        The ends of its parts have been read back and compared. Interrupted, it
+        leaves no object.
+
+        Args:
+            key: names the content.
+            source: the whole object as a file.
+            parts: what it is made of; those to be copied must be as in *source*.
+            on_bytes: called for every part, however it moved.
+
+        Returns:
+            How the bytes moved; nothing moved if the object was there.
+        """
+
+
+class ProbedStore(Store, Protocol):
+    """A store with what is needed to find out what it really does."""
+
+    @property
+    def comparison(self) -> str:
+        """For people: how a swap says what it expects."""
+
+    def takes_damaged(self, key: str, body: bytes) -> bool:
+        """Write an object whose bytes change on their way; False if it is refused."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; done if there is none. Nothing released is removed."""
+
+    def leftovers(self) -> list[Leftover]:
+        """List what writers that were killed have left."""
+
+    def abort(self, leftover: Leftover) -> None:
+        """Take away what a writer has left; done if it is gone."""
 
 
 class ModelServer(Protocol):

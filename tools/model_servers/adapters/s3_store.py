@@ -2,48 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from boto3.exceptions import Boto3Error
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from model_servers.adapters import s3_errors
+from model_servers.adapters.read_back import differs
+from model_servers.adapters.s3_errors import ALREADY_THERE, NOT_THERE, RACING
+from model_servers.adapters.s3_transfer import CannotCopyError, Transfer
+from model_servers.core.objects import Leftover, Movable, Moved, Part, Sent, Stored
+from model_servers.core.reuse import whole_file
 from model_servers.errors import OutsideError
 from model_servers.ports import OnBytes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_MIB = 2**20
-_TRANSFER = TransferConfig(
-    multipart_threshold=64 * _MIB,
-    multipart_chunksize=64 * _MIB,
-    max_concurrency=4,
-    preferred_transfer_client="classic",
-)
-"""As fast as any client measured on loopback, with the least memory."""
-
-_ALREADY_THERE = {"PreconditionFailed", "412"}
-_NOT_THERE = {"NoSuchKey", "404", "NotFound"}
-_RACING = {"ConditionalRequestConflict", "409"}
 _RACES = 8
+_READS = 5
+_LONGEST_WAIT_S = 8.0
+_ABANDONED_AFTER = timedelta(days=1)
+"""Nobody uploads one archive for so long."""
+
+_BEFORE_PUT = "before-send.s3.PutObject"
+_AGAIN = "repeat the command; it goes on where it stopped"
 
 
 class S3Store:
     """Keys are object keys below ``s3://bucket/prefix``."""
 
     def __init__(
-        self, bucket: str, prefix: str, *, endpoint_url: str | None = None
+        self,
+        bucket: str,
+        prefix: str,
+        *,
+        endpoint_url: str | None = None,
+        read_timeout_s: float = 60,
     ) -> None:
-        """Connect with the standard credential chain; nothing is sent yet."""
+        """Connect with the standard credential chain; nothing is sent yet.
+
+        Region and profile come from the chain too. A server at *endpoint_url* is
+        addressed with the bucket in the path, unless the AWS configuration says
+        ``addressing_style = virtual``.
+        """
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.address = f"s3://{bucket}/{self._prefix}".rstrip("/")
+        self._tag_form = '"{}"'
         with self._outside():
             self._s3: S3Client = boto3.client(
                 "s3",
@@ -52,13 +66,16 @@ class S3Store:
                     max_pool_connections=32,
                     retries={"mode": "standard", "max_attempts": 5},
                     connect_timeout=5,
-                    read_timeout=60,
+                    read_timeout=read_timeout_s,
                     tcp_keepalive=True,
                     # Ranges carry no checksum; every byte is hashed by us.
                     request_checksum_calculation="when_required",
                     response_checksum_validation="when_required",
+                    # The server refuses a body that is not the one we signed.
+                    s3={"payload_signing_enabled": True},
                 ),
             )
+        self._transfer = Transfer(self._s3, bucket, self._prefix)
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield every key that starts with *prefix*, sorted."""
@@ -70,30 +87,62 @@ class S3Store:
                 for item in page.get("Contents", ()):
                     yield item["Key"].removeprefix(self._prefix)
 
-    def read(self, key: str) -> bytes | None:
-        """Give a small object; None if there is none."""
+    def stat(self, key: str) -> Stored | None:
+        """Say how large an object is; None if there is none."""
         with self._outside():
             try:
-                answer = self._s3.get_object(**self._object(key))
-                return answer["Body"].read()
+                found = self._s3.head_object(**self._object(key))
             except ClientError as error:
-                if _code(error) in _NOT_THERE:
+                if s3_errors.code(error) in NOT_THERE:
                     return None
                 raise
+        return Stored(found["ContentLength"], _token(found["ETag"]))
 
-    def read_range(self, key: str, offset: int, length: int) -> bytes:
-        """Give exactly *length* bytes of an object."""
+    def read(self, key: str) -> bytes | None:
+        """Give a small object; None if there is none."""
+        found = self.read_movable(key)
+        return None if found is None else found.body
+
+    def read_movable(self, key: str) -> Movable | None:
+        """Give a small object with the token that a swap wants."""
+        with self._outside():
+            try:
+                body, answer = self._get(self._object(key))
+            except ClientError as error:
+                if s3_errors.code(error) in NOT_THERE:
+                    return None
+                raise
+        return Movable(body, _token(answer["ETag"]))
+
+    def read_range(
+        self, key: str, offset: int, length: int, *, token: str | None = None
+    ) -> bytes:
+        """Give exactly *length* bytes of an object.
+
+        What fails on its way is asked for again, also in the middle of a body,
+        which boto3 does not do.
+        """
         if length == 0:
             return b""  # S3 has no empty range
-        wanted = f"bytes={offset}-{offset + length - 1}"
+        request = self._object(key)
+        request["Range"] = f"bytes={offset}-{offset + length - 1}"
+        if token is not None:
+            request["IfMatch"] = f'"{token}"'
         with self._outside():
-            answer = self._s3.get_object(**self._object(key), Range=wanted)
-            data = answer["Body"].read()
+            try:
+                data, answer = self._get(request)
+            except ClientError as error:
+                if s3_errors.code(error) in ALREADY_THERE:
+                    raise self._changed(key) from error
+                raise
+        whole_object = answer["ResponseMetadata"]["HTTPStatusCode"] != 206
+        if whole_object:
+            data = data[offset : offset + length]  # the server knows no ranges
         if len(data) != length:
             raise OutsideError(
                 f"{self.address}/{key} gave {len(data)} of the {length} bytes at "
                 f"{offset}",
-                hint="run the command again",
+                hint=_AGAIN,
             )
         return data
 
@@ -104,71 +153,200 @@ class S3Store:
         this moment, so the question is asked again.
         """
         with self._outside():
-            for race in range(_RACES):
-                try:
-                    self._s3.put_object(**self._object(key), Body=body, IfNoneMatch="*")
-                except ClientError as error:
-                    if _code(error) in _ALREADY_THERE:
-                        return False
-                    if _code(error) not in _RACING or race == _RACES - 1:
-                        raise
-                else:
+            return self._put(key, body, {"IfNoneMatch": "*"})
+
+    def swap(self, key: str, body: bytes, expected: str | None) -> bool:
+        """Replace a small object that is still the expected one.
+
+        Some servers know the ETag only without its quotes, and find that every
+        object has changed. If the object is still the expected one after such an
+        answer, the other form is tried; whichever works is remembered.
+        """
+        if expected is None:
+            return self.create(key, body)
+        forms = sorted(('"{}"', "{}"), key=lambda form: form != self._tag_form)
+        for form in forms:
+            with self._outside():
+                if self._put(key, body, {"IfMatch": form.format(expected)}):
+                    self._tag_form = form
                     return True
-        raise AssertionError  # the last race returns or raises
+            found = self.stat(key)
+            if found is None or found.token != expected:
+                return False
+        raise OutsideError(
+            f"the store {self.address} does not know the ETag it gave itself, so "
+            f"{key} cannot be moved safely",
+            hint="use a store with conditional writes; `ms store doctor` checks one",
+        )
 
     def upload(self, key: str, source: Path, *, on_bytes: OnBytes) -> None:
-        """Upload a file, unless an object of its size is there already."""
-        size_bytes = source.stat().st_size
-        with self._outside():
-            if self._size(key) == size_bytes:
-                return
-            self._s3.upload_file(
-                str(source),
-                self._bucket,
-                self._prefix + key,
-                Callback=on_bytes,
-                Config=_TRANSFER,
-            )
-            found = self._size(key)
-        if found != size_bytes:
+        """Upload a file, unless an object like it is there already."""
+        self.compose(key, source, whole_file(source.stat().st_size), on_bytes=on_bytes)
+
+    def compose(
+        self, key: str, source: Path, parts: Sequence[Part], *, on_bytes: OnBytes
+    ) -> Moved:
+        """Make an object of parts, unless one like *source* is there already.
+
+        A store that does not copy gets the whole file; so does one whose copy is
+        not what it should be.
+        """
+        size_bytes, why = source.stat().st_size, ""
+        found = self.stat(key)
+        is_damaged = found is not None and self._is_not(key, source, parts, found)
+        if found is not None and not is_damaged:
+            return Moved()
+        try:
+            moved = self._move(key, source, parts, on_bytes, replace=is_damaged)
+            is_damaged = self._is_not(key, source, parts, self.stat(key))
+            if is_damaged:
+                why = "the copy is not what it should be"
+        except CannotCopyError as error:
+            moved, why = Moved(), str(error)
+        if why and moved.sent_bytes != size_bytes:
+            everything = whole_file(size_bytes)
+            self._move(key, source, everything, on_bytes, replace=is_damaged)
+            is_damaged = self._is_not(key, source, everything, self.stat(key))
+            moved = Moved(sent_bytes=size_bytes, why_not_copied=why)
+        if is_damaged:
             raise OutsideError(
-                f"{self.address}/{key} has {found} bytes after the upload of "
-                f"{size_bytes}",
-                hint="run the command again",
+                f"{self.address}/{key} is not what was uploaded",
+                hint="repeat the command; `ms store doctor` checks the store",
+            )
+        return moved
+
+    @property
+    def comparison(self) -> str:
+        """Say in which form the server wants its ETag back."""
+        form = "with quotes" if '"' in self._tag_form else "without its quotes"
+        return f"If-Match with the ETag {form}"
+
+    def takes_damaged(self, key: str, body: bytes) -> bool:
+        """Damage a body after it was signed, and say whether the server took it."""
+
+        def damage(request: Any, **_: Any) -> None:
+            request.body = bytes(byte ^ 1 for byte in body)
+
+        with self._outside():
+            self._s3.meta.events.register_first(_BEFORE_PUT, damage)
+            try:
+                self._s3.put_object(**self._object(key), Body=body)
+            except ClientError as error:
+                if s3_errors.code(error) not in s3_errors.DAMAGED:
+                    raise
+                return False
+            finally:
+                self._s3.meta.events.unregister(_BEFORE_PUT, damage)
+        return True
+
+    def delete(self, key: str) -> None:
+        """Remove an object; done if there is none."""
+        with self._outside():
+            self._s3.delete_object(**self._object(key))
+
+    def leftovers(self) -> list[Leftover]:
+        """List the uploads that have begun and not ended."""
+        with self._outside():
+            answer = self._s3.list_multipart_uploads(
+                Bucket=self._bucket, Prefix=self._prefix
+            )
+        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return [
+            Leftover(
+                key=one["Key"].removeprefix(self._prefix),
+                handle=one["UploadId"],
+                # The server's clock on both sides: ours may be wrong.
+                is_abandoned=now - one["Initiated"] > _ABANDONED_AFTER,
+            )
+            for one in answer.get("Uploads", ())
+        ]
+
+    def abort(self, leftover: Leftover) -> None:
+        """Take away what an upload has left; done if it is gone."""
+        with self._outside():
+            try:
+                self._s3.abort_multipart_upload(
+                    **self._object(leftover.key), UploadId=leftover.handle
+                )
+            except ClientError as error:
+                if s3_errors.code(error) not in s3_errors.GONE_UPLOAD:
+                    raise
+
+    def _get(self, request: dict[str, Any]) -> tuple[bytes, Any]:
+        """Ask for an object until its body has arrived in full."""
+        for attempt in range(_READS):
+            answer = self._s3.get_object(**request)
+            try:
+                return answer["Body"].read(), answer
+            except BotoCoreError:
+                if attempt == _READS - 1:
+                    raise
+                time.sleep(random.uniform(0, min(_LONGEST_WAIT_S, 2**attempt / 4)))  # noqa: S311 - no secret
+        raise AssertionError  # the last read returns or raises
+
+    def _put(self, key: str, body: bytes, condition: dict[str, Any]) -> bool:
+        for race in range(_RACES):
+            try:
+                self._s3.put_object(**self._object(key), Body=body, **condition)
+            except ClientError as error:
+                code = s3_errors.code(error)
+                if code in ALREADY_THERE or (
+                    code in NOT_THERE and "IfMatch" in condition
+                ):
+                    return False
+                if code not in RACING or race == _RACES - 1:
+                    raise
+            else:
+                return True
+        raise AssertionError  # the last race returns or raises
+
+    def _move(
+        self,
+        key: str,
+        source: Path,
+        parts: Sequence[Part],
+        on_bytes: OnBytes,
+        *,
+        replace: bool,
+    ) -> Moved:
+        with self._outside():
+            if len(parts) == 1 and isinstance(parts[0], Sent):
+                self._transfer.put(key, source, replace=replace)
+                on_bytes(parts[0].length)
+                return Moved(sent_bytes=parts[0].length)
+            return self._transfer.compose(
+                key, source, parts, replace=replace, on_bytes=on_bytes
             )
 
-    def _size(self, key: str) -> int | None:
-        try:
-            return self._s3.head_object(**self._object(key))["ContentLength"]
-        except ClientError as error:
-            if _code(error) in _NOT_THERE:
-                return None
-            raise
+    def _is_not(
+        self, key: str, source: Path, parts: Sequence[Part], found: Stored | None
+    ) -> bool:
+        """Say whether the object is another than the file, by size and ends."""
+        if found is None or found.size_bytes != source.stat().st_size:
+            return True
+        return differs(
+            lambda offset, length: self.read_range(
+                key, offset, length, token=found.token
+            ),
+            source,
+            parts,
+        )
 
     def _object(self, key: str) -> dict[str, Any]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
+
+    def _changed(self, key: str) -> OutsideError:
+        return OutsideError(
+            f"{self.address}/{key} changed while it was read", hint=_AGAIN
+        )
 
     @contextmanager
     def _outside(self) -> Iterator[None]:
         try:
             yield
-        except (BotoCoreError, Boto3Error, ClientError) as error:
-            # upload_file hides what S3 answered behind an error of its own.
-            answer = error if isinstance(error, ClientError) else error.__context__
-            if isinstance(answer, ClientError):
-                raise self._refusal(answer) from error
-            raise OutsideError(
-                f"the store {self.address} cannot be reached: {error}",
-                hint="check the network, --endpoint-url and your AWS credentials",
-            ) from error
-
-    def _refusal(self, answer: ClientError) -> OutsideError:
-        message = answer.response.get("Error", {}).get("Message") or str(answer)
-        return OutsideError(
-            f"the store {self.address} answered {_code(answer)}: {message}",
-            hint="check the bucket's name and the permissions of your credentials",
-        )
+        except s3_errors.Errors as error:
+            raise s3_errors.explained(self.address, error) from error
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
+def _token(tag: str) -> str:
+    return tag.strip('"')

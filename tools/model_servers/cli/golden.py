@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
@@ -28,6 +29,34 @@ _BOUND = """\
   cpu: {absolute: 1.0e-4, relative: 1.0e-4}
   gpu: {absolute: 1.0e-3, relative: 1.0e-3}
 """
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms golden``."""
+    command = flags.command(
+        commands,
+        "golden",
+        golden,
+        "ask a model its golden cases, and record the answers",
+    )
+    flags.model(command)
+    command.add_argument(
+        "cases", metavar="CASE", nargs="*", help="names of cases; all if none is given"
+    )
+    command.add_argument(
+        "--update", action="store_true", help="write the answers into the cases"
+    )
+    command.add_argument(
+        "--add", metavar="NAME", help="make a case, of --body or --body-file"
+    )
+    body = command.add_mutually_exclusive_group()
+    body.add_argument("--body", metavar="JSON", help="the new case's request")
+    body.add_argument("--body-file", metavar="FILE", help="a file that is the request")
+    command.add_argument(
+        "--content-type", metavar="TYPE", help="of the file (by its name)"
+    )
+    flags.registry(command)
+    flags.torchserve(command)
 
 
 def golden(options: argparse.Namespace, settings: Settings) -> ExitStatus:

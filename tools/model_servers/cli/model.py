@@ -4,16 +4,87 @@ from __future__ import annotations
 
 import argparse
 import json
-from datetime import datetime, timezone
 from pathlib import Path
 
-from model_servers.cli import render, trial, wire
+from model_servers.cli import flags, render, trial, wire
 from model_servers.cli.catalogue import explained
+from model_servers.cli.checks import checked, named, of_models
+from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.findings import Finding
 from model_servers.errors import ExitStatus, OutsideError, RequestError
-from model_servers.journeys.validate import validate as find
+
+
+def add_validate(commands: Commands) -> None:
+    """Add the arguments of ``ms validate``."""
+    command = flags.command(
+        commands,
+        "validate",
+        validate,
+        "check models; show everything wrong",
+    )
+    flags.models(command, "*")
+    command.add_argument(
+        "--format",
+        choices=("text", "json", "github"),
+        default="text",
+        help="github writes annotations for a pull request",
+    )
+    command.add_argument("--all", action="store_true", help="every model")
+    command.add_argument(
+        "--static", action="store_true", help="run no code of the models"
+    )
+    command.add_argument(
+        "--explain",
+        metavar="CODE",
+        help="tell what a code such as MS050 means, and nothing else; all for every",
+    )
+    flags.base(
+        command,
+        "compare versions with the merge base of HEAD and REF; only the models that"
+        " changed since then, if none is named",
+    )
+    flags.registry(command)
+    flags.store(command)
+
+
+def add_build(commands: Commands) -> None:
+    """Add the arguments of ``ms build``."""
+    command = flags.command(
+        commands,
+        "build",
+        build,
+        "build the .mar of models, reproducibly",
+    )
+    flags.models(command, "+")
+    command.add_argument(
+        "-o", "--output", metavar="DIR", default="dist", help="where to (%(default)s)"
+    )
+    flags.registry(command)
+
+
+def add_test(commands: Commands) -> None:
+    """Add the arguments of ``ms test``."""
+    command = flags.command(
+        commands,
+        "test",
+        test,
+        "have a TorchServe of its own answer a model's golden cases",
+    )
+    flags.models(command, "+")
+    command.add_argument(
+        "--layout",
+        choices=("dir", "mar"),
+        default="dir",
+        help="dir, as on a host; mar, as any TorchServe takes archives (%(default)s)",
+    )
+    command.add_argument(
+        "--report", metavar="FILE", help="write what was found and measured, as JSON"
+    )
+    flags.as_json(command)
+    flags.registry(command)
+    flags.torchserve(command)
 
 
 def validate(options: argparse.Namespace, settings: Settings) -> ExitStatus:
@@ -26,7 +97,7 @@ def validate(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             "--all means every model, and models are named too",
             hint="leave out --all, or the names",
         )
-    names, findings = _everything(options.models, settings)
+    names, findings = checked(options, settings)
     if options.format == "json":
         print(json.dumps(render.findings_mapping(findings), indent=2))
     elif options.format == "github":
@@ -92,18 +163,8 @@ def findings_of(
 
     Hints are for ``ms validate``: nothing that comes after it stops for one.
     """
-    names, findings = _everything(wanted, settings)
-    return names, [finding for finding in findings if finding.is_error]
-
-
-def _everything(
-    wanted: list[str], settings: Settings
-) -> tuple[list[str], list[Finding]]:
-    registry = wire.registry(settings)
-    names = list(dict.fromkeys(wanted)) or registry.names()
-    # Days begin and end in UTC, so that a pull request and its author agree.
-    today = datetime.now(timezone.utc).date().isoformat()
-    return names, find(registry, names, today=today)
+    names = named(wanted, settings)
+    return names, [one for one in of_models(names, settings) if one.is_error]
 
 
 def _status(findings: list[Finding]) -> ExitStatus:

@@ -1,32 +1,56 @@
-"""The arguments of ``ms``."""
+"""The arguments of ``ms``: each command's stand beside what it does."""
 
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn, TypeAlias
 
 from model_servers import __version__
-from model_servers.cli import settings
-from model_servers.errors import ExitStatus
+from model_servers.cli import (
+    archive,
+    channels,
+    demo,
+    doctor,
+    golden,
+    host,
+    init,
+    model,
+    release,
+    serve,
+    store,
+    versions,
+)
+from model_servers.cli.flags import Parser
 
 _EPILOG = """\
 exit status: 0 done or nothing to do, 1 findings, 2 usage, 3 the outside failed,
 4 refused by a safety rule, 5 changes are pending (sync plan --exit-code), 70 a bug
 """
 
-
-class _Parser(argparse.ArgumentParser):
-    """Names the next command in its errors, like everything here."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(
-            ExitStatus.USAGE, f"ms: {message}\nhint: {self.prog} --help tells more\n"
-        )
+_COMMANDS = (
+    doctor.add,
+    init.add,
+    model.add_validate,
+    versions.add_lock,
+    versions.add_bump,
+    versions.add_diff,
+    model.add_build,
+    archive.add,
+    golden.add,
+    model.add_test,
+    serve.add,
+    release.add,
+    channels.add_promote,
+    channels.add_channels,
+    store.add,
+    host.add,
+    demo.add,
+)
+"""In the order in which people meet them."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the parser of all commands; ``options.command`` names the chosen one."""
-    root = _Parser(
+    """Make the parser of all commands; ``options.run`` is the chosen one's function."""
+    root = Parser(
         prog="ms",
         description="A model registry that is a git repository, served by TorchServe.",
         epilog=_EPILOG,
@@ -34,266 +58,6 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"ms {__version__}")
     commands = root.add_subparsers(metavar="COMMAND", required=True)
-    _doctor(commands)
-    _init(commands)
-    _validate(commands)
-    _build(commands)
-    _golden(commands)
-    _test(commands)
-    _serve(commands)
-    _publish(commands)
-    _sync(commands)
-    _demo(commands)
+    for add in _COMMANDS:
+        add(commands)
     return root
-
-
-_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
-
-
-def _command(commands: _Commands, name: str, text: str) -> _Parser:
-    return commands.add_parser(name, help=text, description=text)
-
-
-def _doctor(commands: _Commands) -> None:
-    command = _command(
-        commands, "doctor", "check that this machine can test and serve models"
-    )
-    command.set_defaults(command="doctor")
-    _json(command)
-    _registry(command)
-    _work(command)
-
-
-def _init(commands: _Commands) -> None:
-    command = _command(
-        commands, "init", "make a new model that validates and serves at once"
-    )
-    command.set_defaults(command="init")
-    command.add_argument("name", metavar="NAME", help="of the model and its directory")
-    start = command.add_mutually_exclusive_group()
-    start.add_argument(
-        "--checkpoint",
-        metavar="FILE",
-        help="a .pt, .pth or .safetensors file, which is copied; its tensors tell the"
-        " network",
-    )
-    start.add_argument(
-        "--from-example", metavar="MODEL", help="copy this model of the registry"
-    )
-    command.add_argument("--summary", metavar="TEXT", help="what the model does")
-    command.add_argument("--license", metavar="ID", help="an SPDX expression")
-    command.add_argument(
-        "--maintainer",
-        action="append",
-        metavar="@ACCOUNT",
-        help="who answers for the model; can be repeated (git's user)",
-    )
-    _registry(command)
-
-
-def _validate(commands: _Commands) -> None:
-    command = _command(commands, "validate", "check models; show everything wrong")
-    command.set_defaults(command="validate")
-    _models(command, "*")
-    command.add_argument(
-        "--format",
-        choices=("text", "json", "github"),
-        default="text",
-        help="github writes annotations for a pull request",
-    )
-    command.add_argument("--all", action="store_true", help="every model")
-    command.add_argument(
-        "--static", action="store_true", help="run no code of the models"
-    )
-    command.add_argument(
-        "--explain",
-        metavar="CODE",
-        help="tell what a code such as MS050 means, and nothing else; all for every",
-    )
-    _registry(command)
-
-
-def _build(commands: _Commands) -> None:
-    command = _command(commands, "build", "build the .mar of models, reproducibly")
-    command.set_defaults(command="build")
-    _models(command, "+")
-    command.add_argument(
-        "-o", "--output", metavar="DIR", default="dist", help="where to (%(default)s)"
-    )
-    _registry(command)
-
-
-def _golden(commands: _Commands) -> None:
-    command = _command(
-        commands, "golden", "ask a model its golden cases, and record the answers"
-    )
-    command.set_defaults(command="golden")
-    command.add_argument("model", metavar="MODEL", help="name of a model")
-    command.add_argument(
-        "cases", metavar="CASE", nargs="*", help="names of cases; all if none is given"
-    )
-    command.add_argument(
-        "--update", action="store_true", help="write the answers into the cases"
-    )
-    command.add_argument(
-        "--add", metavar="NAME", help="make a case, of --body or --body-file"
-    )
-    body = command.add_mutually_exclusive_group()
-    body.add_argument("--body", metavar="JSON", help="the new case's request")
-    body.add_argument("--body-file", metavar="FILE", help="a file that is the request")
-    command.add_argument(
-        "--content-type", metavar="TYPE", help="of the file (by its name)"
-    )
-    _registry(command)
-    _torchserve(command)
-
-
-def _serve(commands: _Commands) -> None:
-    command = _command(
-        commands, "serve", "serve a model as it is, and again after every edit"
-    )
-    command.set_defaults(command="serve")
-    command.add_argument("model", metavar="MODEL", help="name of a model")
-    _registry(command)
-    _torchserve(command)
-
-
-def _test(commands: _Commands) -> None:
-    command = _command(
-        commands, "test", "have a TorchServe of its own answer a model's golden cases"
-    )
-    command.set_defaults(command="test")
-    _models(command, "+")
-    command.add_argument(
-        "--layout",
-        choices=("dir", "mar"),
-        default="dir",
-        help="dir, as on a host; mar, as any TorchServe takes archives (%(default)s)",
-    )
-    command.add_argument(
-        "--report", metavar="FILE", help="write what was found and measured, as JSON"
-    )
-    _json(command)
-    _registry(command)
-    _torchserve(command)
-
-
-def _publish(commands: _Commands) -> None:
-    command = _command(
-        commands, "publish", "release every version that the store does not have"
-    )
-    command.set_defaults(command="publish")
-    _models(command, "*")
-    command.add_argument(
-        "--dry-run", action="store_true", help="show what would be released"
-    )
-    _json(command)
-    _registry(command)
-    _store(command)
-
-
-def _sync(commands: _Commands) -> None:
-    group = _command(
-        commands, "sync", "make this host serve what its profile asks for"
-    ).add_subparsers(metavar="COMMAND", required=True)
-    plan = _command(group, "plan", "show what applying would do; touches nothing")
-    plan.set_defaults(command="sync plan")
-    plan.add_argument(
-        "--exit-code",
-        action="store_true",
-        help="end with status 5 if there is something to do",
-    )
-    apply = _command(group, "apply", "do what the plan says")
-    apply.set_defaults(command="sync apply")
-    consent = apply.add_mutually_exclusive_group(required=True)
-    consent.add_argument("--plan", metavar="DIGEST", help="the plan you reviewed")
-    consent.add_argument("--yes", action="store_true", help="whatever the plan is")
-    status = _command(group, "status", "show what the host serves")
-    status.set_defaults(command="sync status")
-    for command in (plan, apply):
-        command.add_argument(
-            "--allow-empty",
-            action="store_true",
-            help="let the profile take every model off the host",
-        )
-    for command in (plan, apply, status):
-        _json(command)
-        command.add_argument(
-            "--profile",
-            metavar="FILE",
-            help=f"the host profile (${settings.PROFILE}, sync.yaml)",
-        )
-        _store(command)
-
-
-def _demo(commands: _Commands) -> None:
-    command = _command(
-        commands,
-        "demo",
-        "the whole way: validate, build, publish, serve and ask every model",
-    )
-    command.set_defaults(command="demo")
-    _registry(command)
-    _torchserve(command)
-
-
-def _models(command: argparse.ArgumentParser, count: str) -> None:
-    text = (
-        "names of models" if count == "+" else "names of models; all if none is given"
-    )
-    command.add_argument("models", metavar="MODEL", nargs=count, help=text)
-
-
-def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="for a program to read")
-
-
-def _registry(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--registry",
-        metavar="DIR",
-        help=f"the directory of the models (${settings.REGISTRY}, registry)",
-    )
-
-
-def _store(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--store",
-        metavar="URL",
-        help=f"file:///folder or s3://bucket/prefix (${settings.STORE})",
-    )
-    command.add_argument(
-        "--endpoint-url",
-        metavar="URL",
-        help=f"of an S3-compatible server (${settings.ENDPOINT_URL})",
-    )
-
-
-def _torchserve(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--port",
-        type=_port,
-        metavar="N",
-        help="of TorchServe's inference API; it takes the next four too (free ones)",
-    )
-    command.add_argument(
-        "--system-java",
-        action="store_true",
-        help="use the Java of JAVA_HOME or the PATH, not the installed wheel",
-    )
-    _work(command)
-
-
-def _work(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--work",
-        metavar="DIR",
-        help=f"what a second run can use again (${settings.WORK}, .work)",
-    )
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 1024 <= port <= 65531:
-        raise argparse.ArgumentTypeError(f"{port} is not between 1024 and 65531")
-    return port

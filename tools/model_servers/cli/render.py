@@ -7,6 +7,7 @@ from typing import Any
 
 from model_servers.core.findings import Finding
 from model_servers.core.host import HostState
+from model_servers.core.objects import Moved
 from model_servers.core.plan import (
     Action,
     Change,
@@ -45,7 +46,7 @@ def findings_text(findings: Sequence[Finding], *, models: int) -> str:
         lines.append(str(finding))
         if finding.fix:
             lines.append(f"    fix: {finding.fix}")
-    lines.append(f"{_count(models, 'model')}: {_counts(findings)}")
+    lines.append(f"{count(models, 'model')}: {_counts(findings)}")
     return "\n".join(lines)
 
 
@@ -111,10 +112,16 @@ def release_plan_mapping(plan: ReleasePlan) -> dict[str, list[str]]:
     }
 
 
-def released_text(release: Release) -> str:
+def released_text(release: Release, moved: Moved) -> str:
     """Write one line about a release that has just been made."""
     archive = release.archive
-    return f"{release.ref}  {size(archive.size_bytes)}  {archive.sha256[:12]}"
+    line = f"{release.ref}  {size(archive.size_bytes)}  {archive.sha256[:12]}"
+    if not moved.copied_bytes:
+        return line
+    return (
+        f"{line}  ({size(moved.sent_bytes)} sent, {size(moved.copied_bytes)} copied "
+        "inside the store)"
+    )
 
 
 def plan_text(plan: Plan, *, server: str) -> str:
@@ -206,16 +213,16 @@ def _counts(findings: Sequence[Finding]) -> str:
     errors = sum(finding.is_error for finding in findings)
     hints = sum(finding.is_hint for finding in findings)
     excepted = len(findings) - errors - hints
-    counts = [_count(errors, "finding")]
-    counts += [_count(hints, "hint")] if hints else []
+    counts = [count(errors, "finding")]
+    counts += [count(hints, "hint")] if hints else []
     counts += [f"{excepted} excepted"] if excepted else []
     return ", ".join(counts)
 
 
-def _count(number: int, thing: str) -> str:
+def count(number: int, thing: str) -> str:
     """Write a number of things.
 
-    >>> _count(0, "finding"), _count(1, "hint"), _count(2, "hint")
+    >>> count(0, "finding"), count(1, "hint"), count(2, "hint")
     ('no findings', '1 hint', '2 hints')
     """
     return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"

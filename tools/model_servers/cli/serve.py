@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.golden import how_to_add, unservable
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
@@ -21,6 +22,19 @@ from model_servers.journeys.workbench import golden_cases
 _POLL_S = 0.5
 _MAX_PASTED_BYTES = 2000
 """A longer body is no pleasure in a terminal, and the shell takes 128 KiB at most."""
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms serve``."""
+    command = flags.command(
+        commands,
+        "serve",
+        serve,
+        "serve a model as it is, and again after every edit",
+    )
+    flags.model(command)
+    flags.registry(command)
+    flags.torchserve(command)
 
 
 def serve(options: argparse.Namespace, settings: Settings) -> ExitStatus:

@@ -131,11 +131,7 @@ def _published(
             shutil.rmtree(other)
     at = wire.store((stores / key).as_uri(), endpoint_url=None)
     publish = wire.publish(settings, at)
-    plan = publish.run(
-        recipes,
-        uploading=console.uploading,
-        on_done=lambda release: say(f"released {render.released_text(release)}"),
-    )
+    plan = publish.run(recipes, console)
     say(f"{at.address}: {len(plan.new)} released, {len(plan.unchanged)} unchanged")
     return publish, recipes
 

@@ -10,7 +10,8 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from model_servers.cli.render import action_text
+from model_servers.cli.render import action_text, released_text
+from model_servers.core.objects import Moved
 from model_servers.core.plan import Action, Change, Register
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError
@@ -51,6 +52,13 @@ class ConsoleWatcher:
     def uploading(self, release: Release) -> OnBytes:
         """Show bytes, rate and time left."""
         return self._progress(f"upload {release.ref}", release.archive.size_bytes)
+
+    def released(self, release: Release, moved: Moved) -> None:
+        """Write a line about a release that is there."""
+        self.close()
+        say(f"released {released_text(release, moved)}")
+        if moved.why_not_copied:
+            say(f"  the store could not copy, so all was sent: {moved.why_not_copied}")
 
     def done(self, change: Change, action: Action, seconds: float) -> None:
         """Write a line about a finished action."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -20,9 +21,12 @@ from model_servers.core.profile import HostProfile
 from model_servers.core.spec import Serving
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
+from model_servers.journeys.catalog import Catalog
+from model_servers.journeys.channels import Channels
 from model_servers.journeys.examine import Examine
 from model_servers.journeys.init import Init
 from model_servers.journeys.loading import Entries
+from model_servers.journeys.lock import Lock
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
 from model_servers.journeys.workbench import Workbench
@@ -33,9 +37,13 @@ if TYPE_CHECKING:
     from model_servers.adapters.torchserve_process import Addresses
     from model_servers.ports import (
         GoldenFiles,
+        History,
         ModelServer,
         ModelStore,
+        ModelTexts,
+        ProbedStore,
         Registry,
+        Releases,
         Store,
     )
 
@@ -81,12 +89,42 @@ def maintainer(settings: Settings) -> str | None:
 
 def build(settings: Settings) -> Build:
     """Give the build journey."""
+    return build_from(registry(settings))
+
+
+def build_from(models: Registry) -> Build:
+    """Give the build journey for models wherever they are."""
     from model_servers.adapters.mar import MarWriter
 
-    return Build(registry=registry(settings), writer=MarWriter())
+    return Build(registry=models, writer=MarWriter())
 
 
-def store(url: str | None, *, endpoint_url: str | None) -> Store:
+def loose_files(options: argparse.Namespace) -> Registry:
+    """Give the one model that the guide's arguments describe."""
+    from model_servers.adapters.loose_files import Arguments, LooseFiles
+
+    def path(given: str | None) -> Path | None:
+        return Path(given) if given else None
+
+    return LooseFiles(
+        Arguments(
+            model_name=options.model_name,
+            version=options.version,
+            model_file=Path(options.model_file),
+            config_file=Path(options.config_file),
+            checkpoint_file=Path(options.checkpoint_file),
+            requirements_file=path(options.requirements_file),
+            extra_files=tuple(
+                # resolved, so that `.` and `lib/` have a name
+                Path(one.strip()).resolve()
+                for one in options.extra_files.split(",")
+                if one.strip()
+            ),
+        )
+    )
+
+
+def store(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
     """Give the store at *url*."""
     if url is None:
         raise RequestError(
@@ -107,11 +145,54 @@ def store(url: str | None, *, endpoint_url: str | None) -> Store:
     )
 
 
-def publish(settings: Settings, at: Store) -> Publish:
-    """Give the publish journey into the store *at*."""
+def releases(at: Store) -> Releases:
+    """Give the releases in the store *at*."""
     from model_servers.adapters.releases import StoredReleases
 
-    return Publish(build=build(settings), store=at, releases=StoredReleases(at))
+    return StoredReleases(at)
+
+
+def model_texts(settings: Settings) -> ModelTexts:
+    """Give the documents of the checkout's models, to be edited."""
+    from model_servers.adapters.model_texts import ModelTexts
+
+    return ModelTexts(settings.registry)
+
+
+def lock(settings: Settings) -> Lock:
+    """Give the journey that writes down what a model is made of."""
+    from model_servers.adapters.requirements import resolved
+
+    return Lock(
+        registry=registry(settings),
+        texts=model_texts(settings),
+        resolve=partial(resolved, python=sys.executable),
+    )
+
+
+def history(
+    settings: Settings, ref: str, names: Collection[str]
+) -> AbstractContextManager[History]:
+    """Give models where the branch began, to be entered.
+
+    Those that changed since then, if none is named.
+    """
+    from model_servers.adapters.history import history
+
+    return history(settings.registry, ref, names)
+
+
+def publish(settings: Settings, at: ProbedStore) -> Publish:
+    """Give the publish journey into the store *at*."""
+    return Publish(build=build(settings), store=at, releases=releases(at))
+
+
+def channels(at: ProbedStore) -> Channels:
+    """Give the journey of the channels of the store *at*."""
+    from model_servers.adapters.channels import read_pointer
+
+    catalog = Catalog(store=at, releases=releases(at))
+    return Channels(store=at, catalog=catalog, read_pointer=read_pointer)
 
 
 def profile(settings: Settings) -> HostProfile:
@@ -268,7 +349,7 @@ def golden_files(settings: Settings) -> GoldenFiles:
     return GoldenFiles(settings.registry)
 
 
-def _s3_store(bucket: str, prefix: str, endpoint_url: str | None) -> Store:
+def _s3_store(bucket: str, prefix: str, endpoint_url: str | None) -> ProbedStore:
     try:
         from model_servers.adapters.s3_store import S3Store
     except ModuleNotFoundError as error:

@@ -140,6 +140,21 @@ def released_versions(name: str, keys: Iterable[str]) -> list[Version]:
     return sorted(versions)
 
 
+def released_refs(keys: Iterable[str]) -> list[Ref]:
+    """Pick the released versions of all models among the store's keys, in order.
+
+    Keys that are no release, whoever wrote them, are passed over.
+    """
+    refs = []
+    for key in keys:
+        folder, _, file = key.rpartition("/")
+        models, _, entry = folder.partition("/")
+        if (models, file) == ("models", _RELEASE_FILE):
+            with suppress(ValueError):
+                refs.append(Ref.parse(entry.replace("/", "@", 1)))
+    return sorted(refs)
+
+
 def cut(offset: int, length: int) -> list[tuple[int, int]]:
     """Cut a member into runs of at most a segment: (offset, length), in order."""
     return [
@@ -167,15 +182,20 @@ class ReleasePlan:
 
 
 def plan_release(
-    candidates: Iterable[Candidate], released: Mapping[Ref, Release]
+    candidates: Iterable[Candidate], released: Mapping[Ref, str]
 ) -> ReleasePlan:
-    """Compare what main has with what the store has."""
+    """Compare what main has with what the store has.
+
+    Args:
+        candidates: the versions on main.
+        released: the inputs digests of those that are released.
+    """
     new, unchanged, conflicts = [], [], []
     for candidate in candidates:
-        release = released.get(candidate.ref)
-        if release is None:
+        inputs_digest = released.get(candidate.ref)
+        if inputs_digest is None:
             new.append(candidate)
-        elif release.inputs_digest == candidate.inputs_digest:
+        elif inputs_digest == candidate.inputs_digest:
             unchanged.append(candidate)
         else:
             conflicts.append(candidate)

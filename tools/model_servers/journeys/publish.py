@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from model_servers.core.objects import Moved
 from model_servers.core.release import (
     Candidate,
     Release,
@@ -16,7 +18,20 @@ from model_servers.core.release import (
 )
 from model_servers.errors import OutsideError, RefusedError
 from model_servers.journeys.build import Build, Recipe
-from model_servers.ports import OnBytes, Releases, Store
+from model_servers.journeys.catalog import Catalog
+from model_servers.journeys.probe import refuse_unless_create_only
+from model_servers.journeys.reuse import parts_of
+from model_servers.ports import OnBytes, ProbedStore, Releases
+
+
+class PublishWatcher(Protocol):
+    """Is told what happens while releases are published."""
+
+    def uploading(self, release: Release) -> OnBytes:
+        """An archive starts to move; gives the callback for its bytes."""
+
+    def released(self, release: Release, moved: Moved) -> None:
+        """A release is there; this is how its bytes came."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,25 +39,23 @@ class Publish:
     """The publish journey, with everything it touches passed in."""
 
     build: Build
-    store: Store
+    store: ProbedStore
     releases: Releases
 
-    def plan(self, recipes: Iterable[Recipe]) -> ReleasePlan:
-        """Compare models with the store; nothing is written."""
-        candidates = [recipe.candidate for recipe in recipes]
-        found = {one.ref: self.releases.find(one.ref) for one in candidates}
-        return plan_release(
-            candidates,
-            {ref: release for ref, release in found.items() if release is not None},
-        )
+    @property
+    def catalog(self) -> Catalog:
+        """The index of the store."""
+        return Catalog(store=self.store, releases=self.releases)
 
-    def run(
-        self,
-        recipes: Iterable[Recipe],
-        *,
-        uploading: Callable[[Release], OnBytes],
-        on_done: Callable[[Release], None],
-    ) -> ReleasePlan:
+    def plan(self, recipes: Iterable[Recipe]) -> ReleasePlan:
+        """Compare models with the store; nothing is written.
+
+        What the index says to be unchanged costs no request. Everything else is
+        looked up, so a stale index cannot make a wrong plan.
+        """
+        return self._plan([recipe.candidate for recipe in recipes])[0]
+
+    def run(self, recipes: Iterable[Recipe], watcher: PublishWatcher) -> ReleasePlan:
         """Publish every new version; running it again finishes what was interrupted.
 
         A release is there once its document is, which is written last. What was
@@ -50,47 +63,110 @@ class Publish:
 
         Args:
             recipes: models without findings.
-            uploading: called when an archive starts to move; gives the callback
-                for its bytes.
-            on_done: called with each release once it is there.
+            watcher: is told what happens.
 
         Raises:
-            RefusedError: a version is released with other inputs; nothing was
-                written.
+            RefusedError: a version is released with other inputs, or the store
+                overwrites what is there; nothing was written.
         """
         recipes = list(recipes)
-        plan = self.plan(recipes)
+        plan, unlisted = self._plan([recipe.candidate for recipe in recipes])
         if plan.conflicts:
             raise _conflict(plan.conflicts)
+        if plan.new:
+            refuse_unless_create_only(self.catalog)
+            self._take_away_leftovers()
         by_ref = {recipe.spec.ref: recipe for recipe in recipes}
         with tempfile.TemporaryDirectory(prefix="ms-publish-") as folder:
             for candidate in plan.new:
-                recipe = by_ref[candidate.ref]
-                built = self.build.write(recipe, Path(folder))
-                release = self.build.release(recipe, built.archive)
-                self.store.upload(release.key, built.path, on_bytes=uploading(release))
-                self._commit(release)
-                built.path.unlink()
-                on_done(release)
+                release, moved = self._publish(by_ref[candidate.ref], folder, watcher)
+                self.catalog.add(candidate.ref.name)
+                watcher.released(release, moved)
+        for candidate in unlisted:
+            self.catalog.add(candidate.ref.name)
         return plan
 
-    def _commit(self, release: Release) -> None:
-        """Create the release's document, or find that a rival made the same one."""
-        if self.store.create(release_key(release.ref), release.to_bytes()):
-            return
-        rival = self.releases.find(release.ref)
-        if rival is None:
-            raise OutsideError(
-                f"{release.ref} is in the store and then it is not",
-                hint="nothing else may delete from the store; run publish again",
-            )
-        if rival.archive.sha256 != release.archive.sha256:
-            raise RefusedError(
-                f"{release.ref} was released by another run with archive "
-                f"{rival.archive.sha256[:12]}; this one has "
-                f"{release.archive.sha256[:12]}",
-                hint="raise the version in model.yaml",
-            )
+    def _plan(
+        self, candidates: Iterable[Candidate]
+    ) -> tuple[ReleasePlan, list[Candidate]]:
+        """Give the plan, and what is released but not in the index."""
+        candidates = list(candidates)
+        index = self.catalog.read()
+        listed = {
+            one.ref
+            for one in candidates
+            if index
+            and (entry := index.entries.get(one.ref))
+            and entry.inputs_digest == one.inputs_digest
+        }
+        others = [one for one in candidates if one.ref not in listed]
+        found = {one.ref: self.releases.find(one.ref) for one in others}
+        released = {
+            ref: release.inputs_digest
+            for ref, release in found.items()
+            if release is not None
+        }
+        known = {one.ref: one.inputs_digest for one in candidates if one.ref in listed}
+        plan = plan_release(candidates, {**known, **released})
+        return plan, [one for one in plan.unchanged if one.ref not in listed]
+
+    def _publish(
+        self, recipe: Recipe, folder: str, watcher: PublishWatcher
+    ) -> tuple[Release, Moved]:
+        built = self.build.write(recipe, Path(folder))
+        release = self.build.release(recipe, built.archive)
+        moved = release_archive(
+            release,
+            built.path,
+            store=self.store,
+            releases=self.releases,
+            on_bytes=watcher.uploading(release),
+        )
+        built.path.unlink()
+        return release, moved
+
+    def _take_away_leftovers(self) -> None:
+        for leftover in self.store.leftovers():
+            if leftover.is_abandoned:
+                self.store.abort(leftover)
+
+
+def release_archive(
+    release: Release,
+    path: Path,
+    *,
+    store: ProbedStore,
+    releases: Releases,
+    on_bytes: OnBytes,
+) -> Moved:
+    """Put an archive into the store, then the document that makes it a release.
+
+    Raises:
+        RefusedError: a rival has released the version with other bytes.
+    """
+    parts = parts_of(release, path, store=store, releases=releases)
+    moved = store.compose(release.key, path, parts, on_bytes=on_bytes)
+    _commit(release, store, releases)
+    return moved
+
+
+def _commit(release: Release, store: ProbedStore, releases: Releases) -> None:
+    """Create the release's document, or find that a rival made the same one."""
+    if store.create(release_key(release.ref), release.to_bytes()):
+        return
+    rival = releases.find(release.ref)
+    if rival is None:
+        raise OutsideError(
+            f"{release.ref} is in the store and then it is not",
+            hint="nothing else may delete from the store; run publish again",
+        )
+    if rival.archive.sha256 != release.archive.sha256:
+        raise RefusedError(
+            f"{release.ref} was released by another run with archive "
+            f"{rival.archive.sha256[:12]}; this one has "
+            f"{release.archive.sha256[:12]}",
+            hint="raise the version in model.yaml",
+        )
 
 
 def _conflict(conflicts: Iterable[Candidate]) -> RefusedError:
