@@ -20,7 +20,7 @@ def preprocess(data: object) -> torch.Tensor:
         return from_rows(data)
     raise ValueError(
         f"found {type(data).__name__}; expected a PNG or JPEG image, "
-        "or a JSON list of 8 rows of 8 numbers from 0 to 16"
+        "or a JSON list of 8 rows of 8 numbers from 0 to 16, or of all 64"
     )
 
 

@@ -230,7 +230,8 @@ def feature_names(wine):
 
 
 NOT_AN_IMAGE = (
-    "expected a PNG or JPEG image, or a JSON list of 8 rows of 8 numbers from 0 to 16"
+    "expected a PNG or JPEG image, or a JSON list of 8 rows of 8 numbers from 0 to 16, "
+    "or of all 64"
 )
 
 
@@ -241,8 +242,14 @@ NOT_AN_IMAGE = (
         pytest.param(b"7", f"found bytes; {NOT_AN_IMAGE}", id="bytes"),
         pytest.param({"image": ROWS}, f"found dict; {NOT_AN_IMAGE}", id="object"),
         pytest.param(None, f"found NoneType; {NOT_AN_IMAGE}", id="null"),
-        pytest.param([], "found 0 rows; expected 8 rows of 8", id="no rows"),
-        pytest.param([0] * 64, "found 64 rows; expected 8 rows of 8", id="a flat list"),
+        pytest.param(
+            [], "found 0 rows; expected 8 rows of 8, or 64 numbers", id="no rows"
+        ),
+        pytest.param(
+            [0] * 63,
+            "found 63 rows; expected 8 rows of 8, or 64 numbers",
+            id="a number less",
+        ),
         pytest.param(
             [0] * 8, "row 0 is int; expected a list of 8 numbers", id="rows of no list"
         ),

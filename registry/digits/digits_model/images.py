@@ -37,11 +37,18 @@ def from_image(image: Image.Image) -> torch.Tensor:
 def from_rows(rows: list[object]) -> torch.Tensor:
     """Give the pixels of 8 rows of 8 numbers from 0 to 16, shape ``(1, 8, 8)``.
 
+    The 64 numbers may also come in one list, row after row.
+
     Raises:
         ValueError: another number of rows or values, or a value out of range.
     """
+    if len(rows) == SIDE * SIDE:
+        rows = [rows[start : start + SIDE] for start in range(0, len(rows), SIDE)]
     if len(rows) != SIDE:
-        raise ValueError(f"found {len(rows)} rows; expected {SIDE} rows of {SIDE}")
+        raise ValueError(
+            f"found {len(rows)} rows; expected {SIDE} rows of {SIDE}, "
+            f"or {SIDE * SIDE} numbers"
+        )
     checked = [_row(row, place=f"row {i}") for i, row in enumerate(rows)]
     return torch.tensor(checked, dtype=torch.float32).reshape(1, SIDE, SIDE) / INK
 
