@@ -233,6 +233,7 @@ NOT_AN_IMAGE = (
     "expected a PNG or JPEG image, or a JSON list of 8 rows of 8 numbers from 0 to 16, "
     "or of all 64"
 )
+NOT_64 = "expected 8 rows of 8, or 64 numbers"
 
 
 @pytest.mark.parametrize(
