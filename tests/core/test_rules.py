@@ -598,6 +598,8 @@ def test_codes_keep_their_meaning():
         "CHECKPOINT": "MS050",
         "LARGE_FILE": "MS052",
         "GOLDEN": "MS060",
+        "INPUTS_CHANGED": "MS070",
+        "VERSION_FELL": "MS071",
         "SECRET": "MS080",
         "ABSOLUTE_PATH": "MS081",
         "GPU_MEMORY": "MS082",

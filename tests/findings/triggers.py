@@ -20,15 +20,23 @@ TODAY = "2027-01-15"
 class Trigger:
     """A way to make a valid model wrong in one way."""
 
+    version: str = "1.0.0"
     files: Mapping[str, str | bytes | None] = field(default_factory=dict)
     model: zoo.Changes = field(default_factory=dict)
     config: zoo.Changes = field(default_factory=dict)
     spoil: Callable[[Path], object] = lambda directory: None
     """Called with the model's directory, for what files cannot say."""
 
+    released: Trigger | None = None
+    """What the store has of the model, for faults that only a comparison shows."""
+
     def make(self, registry: Path) -> Path:
         directory = zoo.make_model(
-            registry, files=self.files, model=self.model, config=self.config
+            registry,
+            version=self.version,
+            files=self.files,
+            model=self.model,
+            config=self.config,
         )
         self.spoil(directory)
         return directory
@@ -83,6 +91,10 @@ TRIGGERS: Mapping[Code, Trigger] = {
     Code.CHECKPOINT: Trigger(model={"checkpoint": {"sha256": "00" * 32, "size": 2048}}),
     Code.LARGE_FILE: Trigger(spoil=sparse("checkpoint.pt")),
     Code.GOLDEN: Trigger(files={"golden/case.yaml": None}),
+    Code.INPUTS_CHANGED: Trigger(
+        config={"batchSize": 2}, released=Trigger(config={"batchSize": 1})
+    ),
+    Code.VERSION_FELL: Trigger(released=Trigger(version="1.0.1")),
     Code.SECRET: Trigger(files={"README.md": "AK" + "IA" + "ABCDEFGH01234567"}),
     Code.ABSOLUTE_PATH: Trigger(files={"train.py": "open('/home/ada/labels.txt')\n"}),
     Code.GPU_MEMORY: Trigger(config={"deviceType": "gpu"}),

@@ -43,6 +43,27 @@ class Registry(Protocol):
         """Give the git commit of the checkout; None outside git."""
 
 
+class ModelTexts(Protocol):
+    """The documents of models as texts, which are edited in place."""
+
+    def read(self, name: str, path: str) -> str:
+        """Give a text with its line ends as they are; RequestError if it is none."""
+
+    def parse(
+        self, name: str, path: str, text: str
+    ) -> tuple[Any, Mapping[str, tuple[int, int]]]:
+        """Read strict YAML: value, places; RequestError names the file if it is none.
+
+        Args:
+            name: of the model.
+            path: of the document.
+            text: of the document, perhaps not yet written.
+        """
+
+    def replace(self, name: str, path: str, text: str) -> None:
+        """Put *text* in the place of a file; complete, or as it was."""
+
+
 class Stage(Protocol):
     """A model's directory before anybody can see it."""
 
@@ -67,11 +88,38 @@ class NewModels(Protocol):
         """
 
 
+class History(Protocol):
+    """The models as they were where a branch began."""
+
+    @property
+    def origin(self) -> str:
+        """For people: ``at 1a2b3c4, the merge base with main``."""
+
+    @property
+    def registry(self) -> Registry:
+        """The models as they were."""
+
+    def changed(self) -> list[str]:
+        """List the models that differ from it now, uncommitted changes included."""
+
+    def deleted(self) -> list[str]:
+        """List the models that are there no more."""
+
+
 class ArchiveWriter(Protocol):
     """Writes archives: the same inputs give the same bytes."""
 
     def toolchain(self) -> Mapping[str, str]:
         """Name what decides about the bytes beside the inputs."""
+
+    def member_digests(
+        self,
+        members: Sequence[Member],
+        *,
+        locate: Callable[[str], Path],
+        digests: Callable[[str], Digests],
+    ) -> Mapping[str, Digests]:
+        """Digest each member but the manifest as it would be written, by its path."""
 
     def write(
         self,

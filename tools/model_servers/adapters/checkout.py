@@ -43,7 +43,7 @@ class Checkout:
     def __init__(self, root: Path) -> None:
         self._root = root
         # A run reads a file once, however many journeys ask for its digest.
-        self._digests = cache(_hash_file)
+        self._digests = cache(hash_file)
 
     def names(self) -> list[str]:
         """List the models, by name; hidden and ``_`` directories are none."""
@@ -247,7 +247,8 @@ class _Reader:
         )
 
 
-def _hash_file(file: Path) -> Digests:
+def hash_file(file: Path) -> Digests:
+    """Read a file once for all its digests."""
     sha256, crc32, size_bytes = hashlib.sha256(), 0, 0
     try:
         with file.open("rb") as stream:

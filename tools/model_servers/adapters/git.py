@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+import tarfile
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
+
+from model_servers.errors import OutsideError, RequestError
 
 _PRIVATE_ADDRESS = re.compile(r"(?:\d+\+)?([A-Za-z0-9-]+)@users\.noreply\.github\.com")
 
@@ -44,6 +49,71 @@ def maintainer(directory: Path) -> str | None:
     if account or private:
         return f"@{account or private.group(1)}"  # type: ignore[union-attr]
     return email or None
+
+
+def merge_base(directory: Path, ref: str) -> str:
+    """Give the commit where HEAD and *ref* parted.
+
+    Raises:
+        RequestError: this is no checkout, *ref* is not known, or they share nothing.
+    """
+    if root(directory) is None:
+        raise RequestError(
+            f"{directory} is in no git checkout, so there is no {ref} to compare with",
+            hint="run ms in a clone, or leave out --base",
+        )
+    commit = _git(directory, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+    if commit is None:
+        raise RequestError(
+            f"git knows no commit {ref!r}", hint="git fetch, or correct --base"
+        )
+    base = _git(directory, "merge-base", "HEAD", commit)
+    if not base:
+        raise RequestError(
+            f"HEAD and {ref} have no commit in common, as in a shallow clone",
+            hint="git fetch --unshallow",
+        )
+    return base
+
+
+def directories(directory: Path, commit: str) -> list[str]:
+    """List what *directory* had in it in a commit; nothing if it was not there."""
+    listed = _git(directory, "ls-tree", "-d", "-z", "--name-only", commit) or ""
+    return [name for name in listed.split("\0") if name]
+
+
+def changed_paths(directory: Path, commit: str) -> list[str]:
+    """List the files below *directory* that are not as in *commit*: new ones too."""
+    differing = ("diff", "--name-only", "--no-renames", "--relative", "-z", commit)
+    untracked = ("ls-files", "--others", "--exclude-standard", "-z")
+    listed = [
+        _git(directory, *command, "--", ".") for command in (differing, untracked)
+    ]
+    return [path for some in listed for path in (some or "").split("\0") if path]
+
+
+def export(
+    directory: Path, commit: str, names: Collection[str], *, target: Path
+) -> None:
+    """Write what some directories in *directory* were in a commit into *target*.
+
+    The checkout is not used. Links out of it are left out.
+    """
+    there = [name for name in directories(directory, commit) if name in names]
+    if not there:
+        return
+    command = ["git", "-C", str(directory), "archive", "--format=tar", commit]
+    with (
+        subprocess.Popen([*command, "--", *there], stdout=subprocess.PIPE) as running,
+        tarfile.open(fileobj=running.stdout, mode="r|") as archive,
+    ):
+        for member in archive:
+            with suppress(tarfile.FilterError):
+                archive.extract(member, target, filter="data")
+    if running.returncode:
+        raise OutsideError(
+            f"git cannot read the registry at {commit[:7]}", hint="git fsck"
+        )
 
 
 def _git(directory: Path, *arguments: str) -> str | None:

@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -82,26 +83,46 @@ class MarWriter:
             OutsideError: the disk is full, or an input changed while it was read.
         """
         facts = manifest(self._handler_digest())
-        text = json.dumps(facts, indent=2, sort_keys=True)
-
-        def given(member: Member) -> _Input:
-            match member.source:
-                case ModelFile(path):
-                    return _Input(member.path, digests(path), locate(path))
-                case SourceArchive(paths):
-                    inputs = (
-                        _Input(path, digests(path), locate(path)) for path in paths
-                    )
-                    files = {one.path: one.read() for one in inputs}
-                    data = source_archive(member.path, files)
-                    return _Input.of_bytes(member.path, data)
-                case HandlerFile(path):
-                    return _Input.of_bytes(member.path, self._handler[path])
-                case ManifestFile():
-                    return _Input.of_bytes(member.path, f"{text}\n".encode())
-
+        text = f"{json.dumps(facts, indent=2, sort_keys=True)}\n".encode()
+        given = partial(self._input, locate=locate, digests=digests, manifest=text)
         with _replacing(target) as stream:
             return _write_zip(stream, [given(member) for member in members])
+
+    def member_digests(
+        self,
+        members: Sequence[Member],
+        *,
+        locate: Callable[[str], Path],
+        digests: Callable[[str], Digests],
+    ) -> Mapping[str, Digests]:
+        """Digest each member but the manifest as it would be written, by its path."""
+        given = partial(self._input, locate=locate, digests=digests, manifest=b"")
+        return {
+            member.path: given(member).digests
+            for member in members
+            if not isinstance(member.source, ManifestFile)
+        }
+
+    def _input(
+        self,
+        member: Member,
+        *,
+        locate: Callable[[str], Path],
+        digests: Callable[[str], Digests],
+        manifest: bytes,
+    ) -> _Input:
+        match member.source:
+            case ModelFile(path):
+                return _Input(member.path, digests(path), locate(path))
+            case SourceArchive(paths):
+                inputs = (_Input(path, digests(path), locate(path)) for path in paths)
+                files = {one.path: one.read() for one in inputs}
+                data = source_archive(member.path, files)
+                return _Input.of_bytes(member.path, data)
+            case HandlerFile(path):
+                return _Input.of_bytes(member.path, self._handler[path])
+            case ManifestFile():
+                return _Input.of_bytes(member.path, manifest)
 
     def _handler_digest(self) -> str:
         return handler_digest(

@@ -8,14 +8,17 @@ ModelManager.java:360-368).
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 from functools import cached_property
 from pathlib import Path
 
+from model_servers.core.pins import normalised
 from model_servers.errors import OutsideError
 
 _TIME_LIMIT_S = 1800
+_RESOLVING_LIMIT_S = 600
 _IDENTITY = (
     "import sys, sysconfig;"
     "print(sys.implementation.cache_tag, sysconfig.get_platform())"
@@ -86,6 +89,41 @@ class Requirements:
                 f"pip cannot install the requirements: {_reason(log)}",
                 hint=f"read {log}",
             )
+
+
+def resolved(requirements: Path, *, python: str) -> dict[str, str]:
+    """Ask pip which versions it would install for a requirements file.
+
+    Nothing is installed, and what is installed already does not count.
+
+    Raises:
+        OutsideError: pip finds none that fit, or took too long.
+    """
+    command = [python, "-I", "-m", "pip", "install", "--no-input", "--dry-run"]
+    command += ["--disable-pip-version-check", "--quiet", "--ignore-installed"]
+    command += ["--report", "-", "--requirement", requirements.name]
+    try:
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=requirements.parent,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_RESOLVING_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise OutsideError(
+            f"pip took more than {_RESOLVING_LIMIT_S} s to find versions",
+            hint="pin the packages that have many versions yourself",
+        ) from error
+    if done.returncode:
+        raise OutsideError(
+            f"pip finds no versions for {requirements}:\n{done.stderr.strip()}",
+            hint="correct the requirement, or run it again",
+        )
+    found = (one["metadata"] for one in json.loads(done.stdout)["install"])
+    return {normalised(one["name"]): one["version"] for one in found}
 
 
 def _reason(log: Path) -> str:

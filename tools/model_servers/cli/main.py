@@ -9,7 +9,17 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from model_servers.cli import demo, doctor, host, init, model, release, store
+from model_servers.cli import (
+    archive,
+    demo,
+    doctor,
+    host,
+    init,
+    model,
+    release,
+    store,
+    versions,
+)
 from model_servers.cli.parser import parser
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
@@ -19,7 +29,11 @@ _COMMANDS = {
     "doctor": doctor.doctor,
     "init": init.init,
     "validate": model.validate,
+    "diff": versions.diff,
+    "bump": versions.bump,
+    "lock": versions.lock,
     "build": model.build,
+    "archive": archive.archive,
     "test": model.test,
     "publish": release.publish,
     "store doctor": store.doctor,

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from datetime import datetime, timezone
 from pathlib import Path
 
 from model_servers.cli import render, trial, wire
 from model_servers.cli.catalogue import explained
+from model_servers.cli.checks import checked, named, of_models
 from model_servers.cli.settings import Settings
 from model_servers.core.findings import Finding
 from model_servers.errors import ExitStatus, RequestError
-from model_servers.journeys.validate import validate as find
 
 
 def validate(options: argparse.Namespace, settings: Settings) -> ExitStatus:
@@ -25,7 +24,7 @@ def validate(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             "--all means every model, and models are named too",
             hint="leave out --all, or the names",
         )
-    names, findings = _everything(options.models, settings)
+    names, findings = checked(options, settings)
     if options.format == "json":
         print(json.dumps(render.findings_mapping(findings), indent=2))
     elif options.format == "github":
@@ -69,18 +68,8 @@ def findings_of(
 
     Hints are for ``ms validate``: nothing that comes after it stops for one.
     """
-    names, findings = _everything(wanted, settings)
-    return names, [finding for finding in findings if finding.is_error]
-
-
-def _everything(
-    wanted: list[str], settings: Settings
-) -> tuple[list[str], list[Finding]]:
-    registry = wire.registry(settings)
-    names = list(dict.fromkeys(wanted)) or registry.names()
-    # Days begin and end in UTC, so that a pull request and its author agree.
-    today = datetime.now(timezone.utc).date().isoformat()
-    return names, find(registry, names, today=today)
+    names = named(wanted, settings)
+    return names, [one for one in of_models(names, settings) if one.is_error]
 
 
 def _status(findings: list[Finding]) -> ExitStatus:

@@ -13,6 +13,13 @@ _EPILOG = """\
 exit status: 0 done or nothing to do, 1 findings, 2 usage, 3 the outside failed,
 4 refused by a safety rule, 5 changes are pending (sync plan --exit-code), 70 a bug
 """
+_GUIDE = (
+    "./build.sh --model_name <model_name> --model_file <model_file>"
+    " --config_file <config_file> --requirements_file <requirements_file>"
+    " --checkpoint_file <checkpoint_file> --version <version>"
+    " [--extra_files <extra_files>]"
+)
+"""The usage of the build script, as the hosting guide has it."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +44,11 @@ def parser() -> argparse.ArgumentParser:
     _doctor(commands)
     _init(commands)
     _validate(commands)
+    _lock(commands)
+    _bump(commands)
+    _diff(commands)
     _build(commands)
+    _archive(commands)
     _test(commands)
     _publish(commands)
     _store_commands(commands)
@@ -109,7 +120,13 @@ def _validate(commands: _Commands) -> None:
         metavar="CODE",
         help="tell what a code such as MS050 means, and nothing else; all for every",
     )
+    _base(
+        command,
+        "compare versions with the merge base of HEAD and REF; only the models that"
+        " changed since then, if none is named",
+    )
     _registry(command)
+    _store(command)
 
 
 def _build(commands: _Commands) -> None:
@@ -120,6 +137,84 @@ def _build(commands: _Commands) -> None:
         "-o", "--output", metavar="DIR", default="dist", help="where to (%(default)s)"
     )
     _registry(command)
+
+
+def _lock(commands: _Commands) -> None:
+    command = _command(
+        commands,
+        "lock",
+        "write down a model's checkpoint digest and exact versions of its requirements",
+    )
+    command.set_defaults(command="lock")
+    command.add_argument("model", metavar="MODEL", help="the name of a model")
+    command.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; end with status 1 if something would change",
+    )
+    _registry(command)
+
+
+def _bump(commands: _Commands) -> None:
+    command = _command(commands, "bump", "raise the version in a model's model.yaml")
+    command.set_defaults(command="bump")
+    command.add_argument("model", metavar="MODEL", help="the name of a model")
+    part = command.add_mutually_exclusive_group()
+    for name in ("major", "minor", "patch"):
+        part.add_argument(
+            f"--{name}",
+            dest="part",
+            action="store_const",
+            const=name,
+            help=f"raise the {name} number (the last number)",
+        )
+    _registry(command)
+    _store(command)
+
+
+def _diff(commands: _Commands) -> None:
+    command = _command(commands, "diff", "show what a release of a model would change")
+    command.set_defaults(command="diff")
+    command.add_argument("model", metavar="MODEL", help="the name of a model")
+    _base(command, "compare with the merge base of HEAD and REF, not with the store")
+    _json(command)
+    _registry(command)
+    _store(command)
+
+
+def _base(command: argparse.ArgumentParser, text: str) -> None:
+    command.add_argument("--base", metavar="REF", help=text)
+
+
+def _archive(commands: _Commands) -> None:
+    text = "build a .mar from files outside the registry, as handler/build.sh"
+    command = commands.add_parser(
+        "archive", help=text, description=text, usage=_GUIDE, allow_abbrev=False
+    )
+    command.set_defaults(command="archive")
+    for flag, told in (
+        ("model_name", "the name of the model in TorchServe"),
+        ("model_file", "the Python file that calls handler_factory"),
+        ("config_file", "the TorchServe model config"),
+        ("checkpoint_file", "the weights"),
+        ("version", "such as 1.0"),
+    ):
+        place = f"<{flag}>"
+        command.add_argument(f"--{flag}", required=True, metavar=place, help=told)
+    command.add_argument(
+        "--requirements_file",
+        metavar="<requirements_file>",
+        help="packages beside torch, if the model needs any",
+    )
+    command.add_argument(
+        "--extra_files",
+        metavar="<extra_files>",
+        default="",
+        help="an archive of sources, or files and directories with commas between",
+    )
+    command.add_argument(
+        "-o", "--output", metavar="DIR", default=".", help="where to (%(default)s)"
+    )
 
 
 def _test(commands: _Commands) -> None:

@@ -46,7 +46,7 @@ def findings_text(findings: Sequence[Finding], *, models: int) -> str:
         lines.append(str(finding))
         if finding.fix:
             lines.append(f"    fix: {finding.fix}")
-    lines.append(f"{_count(models, 'model')}: {_counts(findings)}")
+    lines.append(f"{count(models, 'model')}: {_counts(findings)}")
     return "\n".join(lines)
 
 
@@ -213,16 +213,16 @@ def _counts(findings: Sequence[Finding]) -> str:
     errors = sum(finding.is_error for finding in findings)
     hints = sum(finding.is_hint for finding in findings)
     excepted = len(findings) - errors - hints
-    counts = [_count(errors, "finding")]
-    counts += [_count(hints, "hint")] if hints else []
+    counts = [count(errors, "finding")]
+    counts += [count(hints, "hint")] if hints else []
     counts += [f"{excepted} excepted"] if excepted else []
     return ", ".join(counts)
 
 
-def _count(number: int, thing: str) -> str:
+def count(number: int, thing: str) -> str:
     """Write a number of things.
 
-    >>> _count(0, "finding"), _count(1, "hint"), _count(2, "hint")
+    >>> count(0, "finding"), count(1, "hint"), count(2, "hint")
     ('no findings', '1 hint', '2 hints')
     """
     return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"

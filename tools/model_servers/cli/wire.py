@@ -6,8 +6,11 @@ client and ``ms --help`` nothing at all.
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Collection
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -18,13 +21,21 @@ from model_servers.core.profile import HostProfile
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
 from model_servers.journeys.init import Init
+from model_servers.journeys.lock import Lock
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
 
 if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
     from model_servers.adapters.torchserve_process import Addresses
-    from model_servers.ports import ProbedStore, Registry
+    from model_servers.ports import (
+        History,
+        ModelTexts,
+        ProbedStore,
+        Registry,
+        Releases,
+        Store,
+    )
 
 
 def registry(settings: Settings) -> Registry:
@@ -68,9 +79,39 @@ def maintainer(settings: Settings) -> str | None:
 
 def build(settings: Settings) -> Build:
     """Give the build journey."""
+    return build_from(registry(settings))
+
+
+def build_from(models: Registry) -> Build:
+    """Give the build journey for models wherever they are."""
     from model_servers.adapters.mar import MarWriter
 
-    return Build(registry=registry(settings), writer=MarWriter())
+    return Build(registry=models, writer=MarWriter())
+
+
+def loose_files(options: argparse.Namespace) -> Registry:
+    """Give the one model that the guide's arguments describe."""
+    from model_servers.adapters.loose_files import Arguments, LooseFiles
+
+    def path(given: str | None) -> Path | None:
+        return Path(given) if given else None
+
+    return LooseFiles(
+        Arguments(
+            model_name=options.model_name,
+            version=options.version,
+            model_file=Path(options.model_file),
+            config_file=Path(options.config_file),
+            checkpoint_file=Path(options.checkpoint_file),
+            requirements_file=path(options.requirements_file),
+            extra_files=tuple(
+                # resolved, so that `.` and `lib/` have a name
+                Path(one.strip()).resolve()
+                for one in options.extra_files.split(",")
+                if one.strip()
+            ),
+        )
+    )
 
 
 def store(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
@@ -92,6 +133,43 @@ def store(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
         f"the store {url!r} is neither file:///folder nor s3://bucket/prefix",
         hint="correct --store",
     )
+
+
+def releases(at: Store) -> Releases:
+    """Give the releases in the store *at*."""
+    from model_servers.adapters.releases import StoredReleases
+
+    return StoredReleases(at)
+
+
+def model_texts(settings: Settings) -> ModelTexts:
+    """Give the documents of the checkout's models, to be edited."""
+    from model_servers.adapters.model_texts import ModelTexts
+
+    return ModelTexts(settings.registry)
+
+
+def lock(settings: Settings) -> Lock:
+    """Give the journey that writes down what a model is made of."""
+    from model_servers.adapters.requirements import resolved
+
+    return Lock(
+        registry=registry(settings),
+        texts=model_texts(settings),
+        resolve=partial(resolved, python=sys.executable),
+    )
+
+
+def history(
+    settings: Settings, ref: str, names: Collection[str]
+) -> AbstractContextManager[History]:
+    """Give models where the branch began, to be entered.
+
+    Those that changed since then, if none is named.
+    """
+    from model_servers.adapters.history import history
+
+    return history(settings.registry, ref, names)
 
 
 def publish(settings: Settings, at: ProbedStore) -> Publish:

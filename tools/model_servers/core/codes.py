@@ -247,6 +247,21 @@ class Code(Enum):
         "Golden requests gate the pull request, the release and the host's switch.",
         "Record a request and its answer: `ms golden MODEL --update`.",
     )
+    INPUTS_CHANGED = (
+        "MS070",
+        "The inputs changed, but the version did not.",
+        (
+            "A released version never changes: hosts that have it would go on serving"
+            " the old bytes under the same name."
+        ),
+        "Raise the version: `ms bump MODEL`.",
+    )
+    VERSION_FELL = (
+        "MS071",
+        "The version is lower than one that is there already.",
+        "The channel latest would go on serving the higher one, and not this one.",
+        "Raise the version above it: `ms bump MODEL`.",
+    )
     SECRET = (
         "MS080",
         "A file holds what looks like a secret.",

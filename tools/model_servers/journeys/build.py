@@ -72,8 +72,11 @@ class Build:
 
     def write(self, recipe: Recipe, folder: Path) -> Built:
         """Write ``<name>-<version>.mar`` into *folder*, complete or not at all."""
+        return self.write_to(recipe, folder / f"{recipe.spec.ref.entry}.mar")
+
+    def write_to(self, recipe: Recipe, path: Path) -> Built:
+        """Write the archive as *path*, complete or not at all."""
         spec = recipe.spec
-        path = folder / f"{spec.ref.entry}.mar"
         archive = self.writer.write(
             path,
             recipe.members,

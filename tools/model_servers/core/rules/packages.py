@@ -45,7 +45,7 @@ def requirements(subject: Subject) -> Iterator[Finding]:
         elif name in BROUGHT_BY_THE_HOST:
             message = f"{name} is brought by the serving environment"
             yield _finding(subject, line, Code.REQUIREMENTS, message, "remove the line")
-        elif name and not _is_pinned(line.text):
+        elif name and not is_pinned(line.text):
             message = f"{name} has no exact version"
             fix = f"write {name}==VERSION, or let `ms lock {subject.spec.name}` do it"
             yield _finding(subject, line, Code.UNPINNED, message, fix)
@@ -80,7 +80,8 @@ def _refused(line: str, packed: set[str]) -> tuple[str, str] | None:
     return None
 
 
-def _is_pinned(line: str) -> bool:
+def is_pinned(line: str) -> bool:
+    """Say whether a requirement without comment names a version or exact bytes."""
     requirement = _OPTIONS.sub("", line).partition(";")[0]
     return bool(_PIN.search(requirement) or _DIGEST.search(line.partition("@")[2]))
 
