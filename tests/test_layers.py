@@ -40,10 +40,12 @@ PURE = {
     "math",
     "posixpath",
     "re",
+    "shlex",
     "textwrap",
     "types",
     "typing",
     "typing_extensions",  # under TYPE_CHECKING
+    "unicodedata",
 }
 """What the core may know of the standard library: nothing that has effects."""
 
@@ -55,11 +57,14 @@ HOME = {
         "adapters/s3_store.py",
         "adapters/s3_transfer.py",
     },
+    "jinja2": {"adapters/site_pages.py"},
     "jsonschema": {"adapters/schemas.py"},
+    "markdown_it": {"adapters/markdown.py"},
     "mypy_boto3_s3": {  # under TYPE_CHECKING
         "adapters/s3_store.py",
         "adapters/s3_transfer.py",
     },
+    "nh3": {"adapters/markdown.py"},
     "pynvml": {"adapters/nvml.py"},
     "tqdm": {"cli/watch.py"},
     # TorchServe is one outside thing: its API, and the process that answers.
@@ -190,7 +195,7 @@ def test_ms_help_loads_no_client_of_anything_slow():
         check=True,
     )
 
-    slow = {"boto3", "botocore", "jsonschema", "pynvml", "torch", "yaml"}
+    slow = {"boto3", "botocore", "jinja2", "jsonschema", "pynvml", "torch", "yaml"}
     assert slow.isdisjoint(told.stdout.split())
 
 

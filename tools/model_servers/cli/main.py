@@ -17,6 +17,7 @@ from model_servers.cli import (
     init,
     model,
     release,
+    site,
     store,
     versions,
 )
@@ -40,6 +41,7 @@ _COMMANDS = {
     "sync plan": host.plan,
     "sync apply": host.apply,
     "sync status": host.status,
+    "site": site.site,
     "demo": demo.demo,
 }
 _INTERRUPTED = 130

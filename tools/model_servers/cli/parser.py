@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     _publish(commands)
     _store_commands(commands)
     _sync(commands)
+    _site(commands)
     _demo(commands)
     return root
 
@@ -286,6 +287,40 @@ def _sync(commands: _Commands) -> None:
             help=f"the host profile (${settings.PROFILE}, sync.yaml)",
         )
         _store(command)
+
+
+def _site(commands: _Commands) -> None:
+    command = _command(
+        commands, "site", "write a catalogue of the models as static web pages"
+    )
+    command.set_defaults(command="site")
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        default="dist/site",
+        help="where to; a catalogue that is there is replaced (%(default)s)",
+    )
+    command.add_argument(
+        "--title", default="Model catalogue", help="of the catalogue (%(default)s)"
+    )
+    command.add_argument(
+        "--repository",
+        metavar="URL",
+        help="the web address of the git repository, for links to commits and files",
+    )
+    command.add_argument(
+        "--url", metavar="URL", help="where the pages will be, for the feed"
+    )
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="what `ms test --json` has told, to be shown; can be repeated",
+    )
+    _registry(command)
+    _store(command)
 
 
 def _demo(commands: _Commands) -> None:

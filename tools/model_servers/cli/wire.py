@@ -23,6 +23,7 @@ from model_servers.journeys.build import Build
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
 from model_servers.journeys.publish import Publish
+from model_servers.journeys.site import Site
 from model_servers.journeys.sync import Sync
 
 if TYPE_CHECKING:
@@ -177,6 +178,29 @@ def publish(settings: Settings, at: ProbedStore) -> Publish:
     from model_servers.adapters.releases import StoredReleases
 
     return Publish(build=build(settings), store=at, releases=StoredReleases(at))
+
+
+def site(settings: Settings, target: Path, *, url: str | None) -> Site:
+    """Give the journey that writes the catalogue into a folder."""
+    from model_servers.adapters import git
+
+    try:
+        from model_servers.adapters.site_pages import StaticPages
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            f"the catalogue needs {error.name}, which is not installed",
+            hint="pip install 'model-servers[site]'",
+        ) from error
+    at = None
+    if settings.store is not None:
+        at = store(settings.store, endpoint_url=settings.endpoint_url)
+    return Site(
+        registry=registry(settings),
+        store=at,
+        releases=None if at is None else releases(at),
+        commit_dates=partial(git.commit_dates, settings.registry),
+        pages=StaticPages(target, url=url),
+    )
 
 
 def profile(settings: Settings) -> HostProfile:
