@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check fix docs clean bench-handler bench-validate
+.PHONY: help setup demo test soak check fix docs clean bench-handler bench-validate bench-site
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ bench-handler: $(INSTALLED) ## Compare the shared handler's speed with others'; 
 
 bench-validate: $(INSTALLED) ## Time `ms validate` in registries of up to 2,000 models
 	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.validate
+
+bench-site: $(INSTALLED) ## Time `ms site` for 1,000 models of 10 versions
+	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.site
 
 clean: ## Remove what the other targets made
 	@rm -rf $(VENV) .work dist
