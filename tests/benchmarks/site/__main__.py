@@ -33,9 +33,16 @@ _MOST_S = 30
 _MOST_BYTES = 300_000
 _CARD = (_ROOT / "registry/digits/README.md").read_text("utf-8")
 _WORDS = (
-    "Tells reads counts finds names draws what which small large old handwritten"
-    " digit image voice sample wine leaf street sign from in of a the with measured"
-).split()
+    "tells",
+    "reads",
+    "counts",
+    "handwritten",
+    "image",
+    "voice",
+    "wine",
+    "of",
+    "a",
+)
 
 
 def main() -> int:
@@ -54,7 +61,7 @@ def main() -> int:
         "machine": f"{len(os.sched_getaffinity(0))} cores",
         "load average": f"{os.getloadavg()[0]:.1f} after the run",
         "Python": platform.python_version(),
-        "models": f"{_MODELS:,} of {_VERSIONS} versions, with cards of {len(_CARD):,} B",
+        "models": f"{_MODELS:,} of {_VERSIONS} versions, cards of {len(_CARD):,} B",
         "seconds": f"**{seconds:.1f}** (at most {_MOST_S})",
         "memory": f"{memory_mb:.0f} MB",
         "files": f"{len(files):,}, {total / 2**20:.0f} MiB",

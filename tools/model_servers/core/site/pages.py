@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from model_servers.core.lifecycle import Notice
 from model_servers.core.names import LATEST, Version
@@ -175,7 +176,7 @@ class Catalogue:
 
     models: tuple[ModelPage, ...]
 
-    @property
+    @cached_property  # every page shows it
     def updated(self) -> str | None:
         """When the newest commit with a release was made."""
         dates = (row.date for model in self.models for row in model.versions)
