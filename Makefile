@@ -32,6 +32,7 @@ fix: $(INSTALLED) ## Mend what the linter can mend
 
 docs: $(INSTALLED) ## Write the documents that are made from the code
 	@$(VENV)/bin/ms validate --explain all > docs/findings.md
+	@$(VENV)/bin/python -m model_servers.cli.reference docs
 
 bench-handler: $(INSTALLED) ## Compare the shared handler's speed with others'; OPTIONS=--quick
 	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.handler $(OPTIONS)

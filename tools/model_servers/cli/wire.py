@@ -12,7 +12,7 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
@@ -134,6 +134,13 @@ def store(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
         f"the store {url!r} is neither file:///folder nor s3://bucket/prefix",
         hint="correct --store",
     )
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Give the schemas of all documents, by name."""
+    from model_servers.adapters.schemas import all_schemas
+
+    return all_schemas()
 
 
 def releases(at: Store) -> Releases:
