@@ -124,6 +124,6 @@ from urllib.request import Request, urlopen
 request = Request(
     "{url}",
     data={data},
-    headers={{"Content-Type": {request.content_type!r}}},
+    headers={{"Content-Type": {json.dumps(request.content_type)}}},
 )
 print(urlopen(request).read().decode())"""
