@@ -12,7 +12,7 @@ from model_servers.core.layout import HANDLER_FILES
 from model_servers.core.lifecycle import Notice
 from model_servers.core.names import Version
 from model_servers.core.presentation import size, visible
-from model_servers.core.release import Release
+from model_servers.core.release import Release, ReleasedMember
 from model_servers.core.site.pages import Measured, MeasuredCase, Part, VersionRow
 from model_servers.core.site.words import needs
 from model_servers.core.spec import ModelSpec, Serving
@@ -98,21 +98,21 @@ def version_rows(
 
 def moved_bytes(release: Release, before: Release | None) -> int:
     """Say how many bytes a host fetches that has the version before and no other."""
-    known = set(_pieces(before)) if before else set()
-    pieces = _pieces(release)
+    known = _pieces(before.archive.members) if before else {}
+    pieces = _pieces(release.archive.members)
     return sum(size for digest, size in pieces.items() if digest not in known)
 
 
 def parts(release: Release, before: Release | None) -> tuple[Part, ...]:
     """Tell what an archive consists of, the largest first; small rests together."""
-    known = set(_pieces(before)) if before else set()
+    known = _pieces(before.archive.members) if before else {}
     members = release.archive.members
     handler = [one for one in members if one.path in HANDLER_FILES]
     found = [
         Part(
             label=visible(member.path),
             size_bytes=member.length,
-            is_new=any(piece.sha256 not in known for piece in member.ranges()),
+            is_new=any(digest not in known for digest in _pieces([member])),
         )
         for member in members
         if member.path not in HANDLER_FILES
@@ -138,12 +138,10 @@ def _together(label: str, some: Sequence[Part]) -> Part:
     )
 
 
-def _pieces(release: Release) -> dict[str, int]:
+def _pieces(members: Iterable[ReleasedMember]) -> dict[str, int]:
     """Give the sizes of what is moved on its own, by digest."""
     return {
-        piece.sha256: piece.length
-        for member in release.archive.members
-        for piece in member.ranges()
+        piece.sha256: piece.length for member in members for piece in member.ranges()
     }
 
 

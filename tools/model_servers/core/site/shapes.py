@@ -34,10 +34,6 @@ def _object(value: Mapping[str, Any], depth: int) -> str:
 
 def _list(value: list[Any], depth: int) -> str:
     kinds = {shape(item, depth=depth + 1) for item in value}
-    if kinds == {"integer", "number"}:
-        kinds = {"number"}
-    if len(kinds) == 1:
-        return f"list of {len(value)} x {kinds.pop()}"
-    # Rows of integers among rows of numbers are rows of numbers.
-    widened = {kind.replace("integer", "number") for kind in kinds}
-    return f"list of {len(value)} x {widened.pop() if len(widened) == 1 else 'any'}"
+    if len(kinds) > 1:  # integers among numbers are numbers, rows of them too
+        kinds = {kind.replace("integer", "number") for kind in kinds}
+    return f"list of {len(value)} x {kinds.pop() if len(kinds) == 1 else 'any'}"
