@@ -45,7 +45,6 @@ PURE = {
     "types",
     "typing",
     "typing_extensions",  # under TYPE_CHECKING
-    "unicodedata",
 }
 """What the core may know of the standard library: nothing that has effects."""
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Mapping
 
 _UNITS = ("mib", "gib", "kib", "bytes", "ms", "s")
 _SPELLED = {"mib": "MiB", "gib": "GiB", "kib": "KiB"}
 _CAPITALS = {"gpu": "GPU", "cpu": "CPU"}
-_KEPT = {"\t", "\n"}
-_NO_TEXT = {"Cc", "Cs", "Cn", "Co"}
+_LAST_TWO = "".join(
+    chr(plane * 0x10000 + end) for plane in range(17) for end in (0xFFFE, 0xFFFF)
+)
+_NO_TEXT = re.compile(
+    f"[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff\\ufdd0-\\ufdef{_LAST_TWO}]"
+)
+"""Controls, halves of characters, and what Unicode says will never be one."""
 
 
 def plain(text: str) -> str:
@@ -18,13 +23,7 @@ def plain(text: str) -> str:
     >>> plain("a\x00b\x1b[1m\n")
     'ab[1m\n'
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        character
-        for character in text
-        if character in _KEPT or unicodedata.category(character) not in _NO_TEXT
-    )
+    return _NO_TEXT.sub("", text)
 
 
 def needs(resources: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
