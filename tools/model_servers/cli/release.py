@@ -5,11 +5,29 @@ from __future__ import annotations
 import argparse
 import json
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.errors import ExitStatus
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms publish``."""
+    command = flags.command(
+        commands,
+        "publish",
+        publish,
+        "release every version that the store does not have",
+    )
+    flags.models(command, "*")
+    command.add_argument(
+        "--dry-run", action="store_true", help="show what would be released"
+    )
+    flags.as_json(command)
+    flags.registry(command)
+    flags.store(command)
 
 
 def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:

@@ -9,9 +9,44 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.errors import ExitStatus, RequestError
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms site``."""
+    command = flags.command(
+        commands, "site", site, "write a catalogue of the models as static web pages"
+    )
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        default="dist/site",
+        help="where to; a catalogue that is there is replaced (%(default)s)",
+    )
+    command.add_argument(
+        "--title", default="Model catalogue", help="of the catalogue (%(default)s)"
+    )
+    command.add_argument(
+        "--repository",
+        metavar="URL",
+        help="the web address of the git repository, for links to commits and files",
+    )
+    command.add_argument(
+        "--url", metavar="URL", help="where the pages will be, for the feed"
+    )
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="what `ms test --json` has told, to be shown; can be repeated",
+    )
+    flags.registry(command)
+    flags.store(command)
 
 
 def site(options: argparse.Namespace, settings: Settings) -> ExitStatus:
