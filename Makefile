@@ -5,7 +5,8 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check fix docs clean bench-handler bench-validate bench-release
+.PHONY: help setup demo test soak check fix docs clean \
+	bench-handler bench-validate bench-release bench-site
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,7 @@ fix: $(INSTALLED) ## Mend what the linter can mend
 
 docs: $(INSTALLED) ## Write the documents that are made from the code
 	@$(VENV)/bin/ms validate --explain all > docs/findings.md
+	@$(VENV)/bin/python -m model_servers.cli.reference docs
 
 bench-handler: $(INSTALLED) ## Compare the shared handler's speed with others'; OPTIONS=--quick
 	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.handler $(OPTIONS)
@@ -41,6 +43,9 @@ bench-validate: $(INSTALLED) ## Time `ms validate` in registries of up to 2,000 
 
 bench-release: $(INSTALLED) ## Time builds and fetches beside other tools; OPTIONS=--quick
 	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.releases $(OPTIONS)
+
+bench-site: $(INSTALLED) ## Time `ms site` for 1,000 models of 10 versions
+	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.site
 
 clean: ## Remove what the other targets made
 	@rm -rf $(VENV) .work dist

@@ -121,3 +121,24 @@ def test_sync_plan_works(installed, tmp_path):
 
     assert answer.returncode == 0, answer.stderr
     assert "+ my_network@1.0" in answer.stdout
+
+
+def test_the_catalogue_names_the_extra_it_needs(installed):
+    answer = installed("ms", "site", "--registry", CHECKOUT / "registry")
+
+    assert answer.returncode == 2
+    assert "pip install 'model-servers[site]'" in answer.stderr
+
+
+def test_the_templates_of_the_catalogue_come_along(installed):
+    folder = "model_servers/adapters/site_templates"
+    program = (
+        "import model_servers, pathlib; "
+        "folder = pathlib.Path(model_servers.__file__).parents[1]; "
+        f"print(*sorted(p.name for p in (folder / {folder!r}).iterdir()))"
+    )
+
+    answer = installed("python", "-c", program)
+
+    here = sorted(one.name for one in (CHECKOUT / "tools" / folder).iterdir())
+    assert answer.stdout.split() == here

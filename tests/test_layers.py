@@ -40,6 +40,7 @@ PURE = {
     "math",
     "posixpath",
     "re",
+    "shlex",
     "textwrap",
     "types",
     "typing",
@@ -55,13 +56,16 @@ HOME = {
         "adapters/s3_store.py",
         "adapters/s3_transfer.py",
     },
+    "jinja2": {"adapters/site_pages.py"},
     "jsonschema": {"adapters/schemas.py"},
+    "markdown_it": {"adapters/markdown.py"},
     # A program of its own, in whose process the shared handler loads a model.
     "model_servers_handler": {"adapters/probed_process.py"},
     "mypy_boto3_s3": {  # under TYPE_CHECKING
         "adapters/s3_store.py",
         "adapters/s3_transfer.py",
     },
+    "nh3": {"adapters/markdown.py"},
     "pynvml": {"adapters/nvml.py"},
     "torch": {"adapters/probed_process.py"},
     "tqdm": {"cli/watch.py"},
@@ -193,7 +197,7 @@ def test_ms_help_loads_no_client_of_anything_slow():
         check=True,
     )
 
-    slow = {"boto3", "botocore", "jsonschema", "pynvml", "torch", "yaml"}
+    slow = {"boto3", "botocore", "jinja2", "jsonschema", "pynvml", "torch", "yaml"}
     assert slow.isdisjoint(told.stdout.split())
 
 

@@ -20,6 +20,7 @@ from model_servers.core.names import Ref, Version
 from model_servers.core.objects import Leftover, Movable, Moved, Part, Stored
 from model_servers.core.probe import ProbeOrder, ProbeReport
 from model_servers.core.release import Archive, Release
+from model_servers.core.site.pages import Catalogue
 from model_servers.core.spec import Serving
 
 OnBytes = Callable[[int], None]
@@ -397,3 +398,15 @@ class Releases(Protocol):
 
     def find(self, ref: Ref) -> Release | None:
         """Give a release; None if the version is not released."""
+
+
+class Pages(Protocol):
+    """Writes the catalogue where people can read it."""
+
+    def write(self, catalogue: Catalogue) -> None:
+        """Write all pages; what was there before stays until they are complete.
+
+        Raises:
+            RefusedError: what is there is no catalogue.
+            OutsideError: the disk cannot be written.
+        """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import tarfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from model_servers.errors import OutsideError, RequestError
 
+_COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _PRIVATE_ADDRESS = re.compile(r"(?:\d+\+)?([A-Za-z0-9-]+)@users\.noreply\.github\.com")
 
 
@@ -81,6 +83,22 @@ def knows(directory: Path, commit: str) -> bool:
     return _git(directory, "cat-file", "-e", f"{commit}^{{commit}}") is not None
 
 
+def commit_dates(directory: Path, commits: Collection[str]) -> dict[str, str]:
+    """Give the dates of commits in ISO 8601 and UTC, of those that are known here."""
+    asked = [one for one in sorted(commits) if _COMMIT.fullmatch(one)]
+    if not asked:
+        return {}
+    told = _git(
+        directory,
+        *("-c", "log.showSignature=false", "log", "--no-walk=unsorted"),
+        *("--ignore-missing", "--date=format-local:%Y-%m-%dT%H:%M:%SZ"),
+        *("--format=%H %cd", "--stdin"),
+        given="".join(f"{one}\n" for one in asked),
+    )
+    lines = (line.partition(" ") for line in (told or "").splitlines())
+    return {commit: date for commit, _, date in lines}
+
+
 def directories(directory: Path, commit: str) -> list[str]:
     """List what *directory* had in it in a commit; nothing if it was not there."""
     listed = _git(directory, "ls-tree", "-d", "-z", "--name-only", commit) or ""
@@ -121,13 +139,15 @@ def export(
         )
 
 
-def _git(directory: Path, *arguments: str) -> str | None:
+def _git(directory: Path, *arguments: str, given: str = "") -> str | None:
     try:
         done = subprocess.run(
             ["git", "-C", str(directory), *arguments],
             check=True,
             capture_output=True,
             text=True,
+            input=given,
+            env={**os.environ, "TZ": "UTC"},
         )
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -37,10 +37,22 @@ def violations(data: Any, *, schema: str) -> list[tuple[Code, str, str, str]]:
     return [(Code.SHAPE, *fault) for error in errors for fault in explain(error)]
 
 
+def all_schemas() -> dict[str, dict[str, Any]]:
+    """Give every schema, by name."""
+    files = bundled.schemas().glob("*.schema.json")
+    names = sorted(file.name.removesuffix(".schema.json") for file in files)
+    return {name: _schema(name) for name in names}
+
+
+def _schema(name: str) -> dict[str, Any]:
+    path = bundled.schemas() / f"{name}.schema.json"
+    schema: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return schema
+
+
 @cache
 def _validator(name: str) -> Any:
-    path = bundled.schemas() / f"{name}.schema.json"
-    schema = json.loads(path.read_text("utf-8"))
+    schema = _schema(name)
     return _STRICT(schema, format_checker=jsonschema.FormatChecker(["date"]))
 
 

@@ -21,6 +21,7 @@ from model_servers.cli import (
     rebuild,
     release,
     serve,
+    site,
     store,
     versions,
 )
@@ -54,6 +55,7 @@ _COMMANDS = (
     rebuild.add,
     mirror.add,
     host.add,
+    site.add,
     demo.add,
 )
 """In the order in which people meet them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from model_servers.core import presentation
 from model_servers.core.findings import Finding
 from model_servers.core.host import HostState
 from model_servers.core.objects import Moved
@@ -26,18 +27,7 @@ from model_servers.journeys.fetch import Fetched
 
 _MAX_ANNOTATIONS = 10
 
-
-def size(size_bytes: int) -> str:
-    """Write a number of bytes with the unit that keeps it short.
-
-    >>> size(999), size(2048), size(600 * 2**20)
-    ('999 B', '2.0 KiB', '600.0 MiB')
-    """
-    value, units = float(size_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:
-        value /= 1024
-        units.pop(0)
-    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"
+size = presentation.size
 
 
 def findings_text(findings: Sequence[Finding], *, models: int) -> str:

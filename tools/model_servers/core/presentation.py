@@ -47,6 +47,19 @@ def visible(text: str) -> str:
     )
 
 
+def size(size_bytes: int) -> str:
+    """Write a number of bytes with the unit that keeps it short.
+
+    >>> size(999), size(2048), size(600 * 2**20)
+    ('999 B', '2.0 KiB', '600.0 MiB')
+    """
+    value, units = float(size_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value /= 1024
+        units.pop(0)
+    return f"{value:.0f} B" if units[0] == "B" else f"{value:.1f} {units[0]}"
+
+
 def _short(text: str) -> str:
     shown = visible(without_secrets(text))
     is_short = len(shown) <= _MAX_CHARACTERS

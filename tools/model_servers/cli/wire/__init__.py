@@ -28,6 +28,7 @@ from model_servers.cli.wire.models import (
     model_texts,
     probing,
     registry,
+    schemas,
     stamp,
 )
 from model_servers.cli.wire.stores import (
@@ -38,6 +39,7 @@ from model_servers.cli.wire.stores import (
     mirror,
     publish,
     releases,
+    site,
     store,
 )
 
@@ -66,7 +68,9 @@ __all__ = [
     "registry",
     "releases",
     "requirements",
+    "schemas",
     "server",
+    "site",
     "stamp",
     "store",
     "sync",

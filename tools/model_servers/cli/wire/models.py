@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from model_servers.cli.settings import Settings
 from model_servers.core.doctor import Machine
@@ -162,3 +162,10 @@ def golden_files(settings: Settings) -> GoldenFiles:
     from model_servers.adapters.golden_files import GoldenFiles
 
     return GoldenFiles(settings.registry)
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Give the schemas of all documents, by name."""
+    from model_servers.adapters.schemas import all_schemas
+
+    return all_schemas()

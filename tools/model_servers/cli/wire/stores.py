@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
-from model_servers.cli.wire.models import build, build_from
+from model_servers.cli.wire.models import build, build_from, registry
 from model_servers.core.release import Release
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
@@ -20,6 +21,7 @@ from model_servers.journeys.fetch import Fetch
 from model_servers.journeys.fsck import Fsck
 from model_servers.journeys.mirror import Mirror
 from model_servers.journeys.publish import Publish
+from model_servers.journeys.site import Site
 
 if TYPE_CHECKING:
     from model_servers.ports import (
@@ -111,6 +113,29 @@ def fetch(folder: Path, at: ProbedStore) -> Fetch:
         releases=releases(at),
         archives=ArchiveFolder(folder),
         channels=channels(at),
+    )
+
+
+def site(settings: Settings, target: Path, *, url: str | None) -> Site:
+    """Give the journey that writes the catalogue into a folder."""
+    from model_servers.adapters import git
+
+    try:
+        from model_servers.adapters.site_pages import StaticPages
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            f"the catalogue needs {error.name}, which is not installed",
+            hint="pip install 'model-servers[site]'",
+        ) from error
+    at = None
+    if settings.store is not None:
+        at = store(settings.store, endpoint_url=settings.endpoint_url)
+    return Site(
+        registry=registry(settings),
+        store=at,
+        releases=None if at is None else releases(at),
+        commit_dates=partial(git.commit_dates, settings.registry),
+        pages=StaticPages(target, url=url),
     )
 
 

@@ -1,0 +1,98 @@
+"""``ms site``: the catalogue as static pages."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
+from model_servers.cli.settings import Settings
+from model_servers.errors import ExitStatus, RequestError
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms site``."""
+    command = flags.command(
+        commands, "site", site, "write a catalogue of the models as static web pages"
+    )
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        default="dist/site",
+        help="where to; a catalogue that is there is replaced (%(default)s)",
+    )
+    command.add_argument(
+        "--title", default="Model catalogue", help="of the catalogue (%(default)s)"
+    )
+    command.add_argument(
+        "--repository",
+        metavar="URL",
+        help="the web address of the git repository, for links to commits and files",
+    )
+    command.add_argument(
+        "--url", metavar="URL", help="where the pages will be, for the feed"
+    )
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="what `ms test --json` has told, to be shown; can be repeated",
+    )
+    flags.registry(command)
+    flags.store(command)
+
+
+def site(options: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Write the catalogue of the registry and of what the store has."""
+    target = Path(options.output)
+    url = _web_address(options.url, "--url")
+    repository = _web_address(options.repository, "--repository")
+    journey = wire.site(settings, target, url=f"{url}/" if url else None)
+    catalogue = journey.write(
+        title=options.title,
+        repository=repository,
+        reports=list(_reports(options.report)),
+    )
+    versions = sum(len(model.versions) for model in catalogue.models)
+    print(
+        f"{target / 'index.html'}: {render.count(len(catalogue.models), 'model')},"
+        f" {render.count(versions, 'release')}"
+    )
+    return ExitStatus.DONE
+
+
+def _web_address(text: str | None, flag: str) -> str | None:
+    """Give an address without the slash at its end; None if there is none."""
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        raise RequestError(f"{flag} is no web address: {error}") from error
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise RequestError(
+            f"{flag} is {text!r}, and no web address",
+            hint=f"{flag} https://example.org/models",
+        )
+    return text.rstrip("/")
+
+
+def _reports(files: Sequence[str]) -> Iterator[Mapping[str, Any]]:
+    for file in files:
+        try:
+            found = json.loads(Path(file).read_bytes())
+        except OSError as error:
+            raise RequestError(f"{file} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise RequestError(
+                f"{file} is not JSON: {error}", hint=f"ms test --json MODEL > {file}"
+            ) from error
+        for one in found if isinstance(found, list) else [found]:
+            yield one if isinstance(one, Mapping) else {}
