@@ -1,5 +1,7 @@
 """Every kind of finding can be found, and is found alone."""
 
+from argparse import Namespace
+
 import pytest
 
 from fakes.watcher import Quiet
@@ -8,6 +10,8 @@ from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
+from model_servers.cli.settings import Settings
+from model_servers.cli.wire import registry
 from model_servers.core.findings import Code
 from model_servers.journeys.build import Build
 from model_servers.journeys.publish import Publish
@@ -42,7 +46,8 @@ def test_the_smallest_fault_is_found_and_nothing_else(tmp_path, code):
         publish(trigger.released.make(tmp_path / "before"), store)
     directory = trigger.make(tmp_path / "registry")
 
-    found = validate(Checkout(directory.parent), [directory.name], today=TODAY)
+    settings = Settings.of(Namespace(registry=str(directory.parent)), {})
+    found = validate(registry(settings), [directory.name], today=TODAY)
     if trigger.released is not None:
         releases = in_store(StoredReleases(store), address=store.address)
         found += version_finding(build(directory), directory.name, releases)

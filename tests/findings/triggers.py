@@ -93,6 +93,16 @@ TRIGGERS: Mapping[Code, Trigger] = {
     Code.UNPINNED: requirements("numpy>=2\n"),
     Code.REQUIREMENT_OPTION: requirements("-e .\n"),
     Code.CHECKPOINT: Trigger(model={"checkpoint": {"sha256": "00" * 32, "size": 2048}}),
+    Code.ORIGIN: Trigger(
+        files={"checkpoint.pt": None},
+        model={
+            "checkpoint": {
+                "uri": "https://example.org/checkpoint.pt",
+                "sha256": "00" * 32,
+                "size": 2048,
+            }
+        },
+    ),
     Code.LARGE_FILE: Trigger(spoil=sparse("checkpoint.pt")),
     Code.GOLDEN: Trigger(files={"golden/case.yaml": None}),
     Code.INPUTS_CHANGED: Trigger(

@@ -36,11 +36,32 @@ class Registry(Protocol):
     def digests(self, name: str, path: str) -> Digests:
         """Hash one file of a model."""
 
+    def sha256(self, name: str, path: str) -> str:
+        """Give the sha256 of one file; of weights elsewhere, what is declared."""
+
     def path(self, name: str, path: str) -> Path:
         """Say where one file of a model is."""
 
     def commit(self) -> str | None:
         """Give the git commit of the checkout; None outside git."""
+
+
+class BlobCache(Protocol):
+    """Large files by their sha256, of which some are forgotten in time."""
+
+    def find(self, sha256: str, size_bytes: int) -> Path | None:
+        """Give a blob; None if it is not here."""
+
+    def digests(self, path: Path) -> Digests:
+        """Hash a blob."""
+
+    def remove(self, sha256: str) -> None:
+        """Forget a blob; done if it is not here."""
+
+    def add(
+        self, sha256: str, size_bytes: int, chunks: Iterable[bytes]
+    ) -> tuple[Path | None, Digests]:
+        """Take a blob in; None, and what came instead, if it is another."""
 
 
 class ModelTexts(Protocol):

@@ -88,6 +88,10 @@ class Checkout:
         """Hash one file of a model, at most once."""
         return self._digests(self.path(name, path))
 
+    def sha256(self, name: str, path: str) -> str:
+        """Give the sha256 of one file of a model."""
+        return self.digests(name, path).sha256
+
     def path(self, name: str, path: str) -> Path:
         """Say where one file of a model is."""
         return self._root / name / path

@@ -78,6 +78,10 @@ class LooseFiles:
         del name  # there is only one
         return hash_file(self._paths[path])
 
+    def sha256(self, name: str, path: str) -> str:
+        """Give the sha256 of one file of the model."""
+        return self.digests(name, path).sha256
+
     def path(self, name: str, path: str) -> Path:
         """Say where one of the files is."""
         del name  # there is only one

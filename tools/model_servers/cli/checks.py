@@ -43,11 +43,15 @@ def named(wanted: Collection[str], settings: Settings) -> list[str]:
     return list(dict.fromkeys(wanted)) or wire.registry(settings).names()
 
 
-def of_models(names: Collection[str], settings: Settings) -> list[Finding]:
+def of_models(
+    names: Collection[str], settings: Settings, *, fetch: bool = True
+) -> list[Finding]:
     """Validate models, as of today."""
     # Days begin and end in UTC, so that a pull request and its author agree.
     today = datetime.now(timezone.utc).date().isoformat()
-    return find(wire.registry(settings), names, today=today) if names else []
+    if not names:
+        return []
+    return find(wire.registry(settings), names, today=today, fetch=fetch)
 
 
 def _has_errors(name: str, findings: list[Finding], settings: Settings) -> bool:

@@ -8,6 +8,7 @@ from model_servers import __version__
 from model_servers.cli import (
     archive,
     channels,
+    checkpoint,
     demo,
     doctor,
     fsck,
@@ -37,6 +38,7 @@ _COMMANDS = (
     versions.add_diff,
     model.add_build,
     archive.add,
+    checkpoint.add,
     model.add_test,
     release.add,
     channels.add_promote,

@@ -11,12 +11,14 @@ import hashlib
 import sys
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
+from model_servers.cli.watch import fetching
+from model_servers.core.contribution import Digests
 from model_servers.core.doctor import Machine
 from model_servers.core.profile import HostProfile
 from model_servers.core.release import Release
@@ -30,6 +32,7 @@ from model_servers.journeys.lock import Lock
 from model_servers.journeys.mirror import Mirror
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
+from model_servers.journeys.weights import Weights
 
 if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
@@ -45,10 +48,42 @@ if TYPE_CHECKING:
 
 
 def registry(settings: Settings) -> Registry:
-    """Give the models of the checkout."""
+    """Give the models of the checkout, and their weights wherever they are."""
     from model_servers.adapters.checkout import Checkout
 
-    return Checkout(settings.registry)
+    return with_weights(Checkout(settings.registry), settings)
+
+
+def with_weights(models: Registry, settings: Settings) -> Registry:
+    """Let weights that are elsewhere be files of their models."""
+    from model_servers.adapters import web
+    from model_servers.adapters.blob_cache import BlobCache
+
+    def bucket(name: str) -> Store:
+        return store(f"s3://{name}", endpoint_url=settings.endpoint_url)
+
+    @cache
+    def releases_store() -> Store | None:
+        if settings.store is None:
+            return None
+        return store(settings.store, endpoint_url=settings.endpoint_url)
+
+    return Weights(
+        registry=models,
+        cache=BlobCache(settings.cache, max_bytes=settings.cache_max_bytes),
+        trust=settings.trust,
+        releases=releases_store,
+        bucket=bucket,
+        web=web.read,
+        fetching=fetching,
+    )
+
+
+def hash_file(file: Path) -> Digests:
+    """Read a file once for all its digests."""
+    from model_servers.adapters import checkout
+
+    return checkout.hash_file(file)
 
 
 def init(settings: Settings) -> Init:
@@ -193,7 +228,7 @@ def as_released(settings: Settings, release: Release) -> Iterator[Build]:
         return
     name = release.ref.name
     with at_commit(settings.registry, release.git_commit, name) as models:
-        yield build_from(models)
+        yield build_from(with_weights(models, settings))
 
 
 def mirror(source: Store, target: ProbedStore) -> Mirror:

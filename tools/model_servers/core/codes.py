@@ -241,6 +241,15 @@ class Code(Enum):
         "Keep weights out of git, and declare them below checkpoint: `ms lock MODEL`.",
         "hint",
     )
+    ORIGIN = (
+        "MS055",
+        "The weights are not fetched from where model.yaml says they are.",
+        (
+            "What builds a model fetches its weights: only from hosts that are trusted,"
+            " and no more than fits."
+        ),
+        "Put the weights into the store of the releases: `ms checkpoint add FILE`.",
+    )
     GOLDEN = (
         "MS060",
         "The model has no golden case, or a case cannot be used.",

@@ -49,6 +49,8 @@ class Checkpoint:
 
     sha256: str
     size_bytes: int
+    uri: str | None = None
+    """Where they are, if not in git."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,11 @@ class ModelSpec:
             maintainers=tuple(data["maintainers"]),
             build=Build.from_mapping(data["build"]),
             checkpoint=checkpoint
-            and Checkpoint(sha256=checkpoint["sha256"], size_bytes=checkpoint["size"]),
+            and Checkpoint(
+                sha256=checkpoint["sha256"],
+                size_bytes=checkpoint["size"],
+                uri=checkpoint.get("uri"),
+            ),
             golden=data.get("golden", "golden"),
         )
 

@@ -60,8 +60,7 @@ class Build:
         serving = Serving.from_mapping(contribution.config.data)
         members = tuple(plan_members(spec, serving, contribution.files))
         digests = {
-            path: self.registry.digests(name, path).sha256
-            for path in used_files(members)
+            path: self.registry.sha256(name, path) for path in used_files(members)
         }
         return Recipe(
             spec=spec,

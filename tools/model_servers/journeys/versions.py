@@ -131,6 +131,9 @@ class _Declared:
     def read(self, name: str) -> Contribution:
         return self.registry.read(name)
 
+    def sha256(self, name: str, path: str) -> str:
+        return self.digests(name, path).sha256
+
     def path(self, name: str, path: str) -> Path:
         return self.registry.path(name, path)
 
