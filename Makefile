@@ -5,7 +5,7 @@ VENV := .venv
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check fix docs clean bench-handler bench-validate
+.PHONY: help setup demo test soak check fix docs clean bench-handler bench-validate bench-release
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +18,8 @@ demo: $(INSTALLED) ## The whole way: validate, build, publish, serve and ask eve
 test: $(INSTALLED) ## Run all tests
 	@$(VENV)/bin/pytest -q $(OPTIONS)
 
-soak: $(INSTALLED) ## Kill publishers at many random points; OPTIONS=--kills=1000
-	@$(VENV)/bin/pytest -q tests/journeys/test_killed.py --kills=100 --timeout=0 $(OPTIONS)
+soak: $(INSTALLED) ## Kill publishers and fetches at many random points; OPTIONS=--kills=1000
+	@$(VENV)/bin/pytest -q tests/journeys/test_killed.py tests/contract/test_fetch_killed.py --kills=100 --timeout=0 $(OPTIONS)
 
 check: $(INSTALLED) ## Run the linter and the type checker
 	@$(VENV)/bin/ruff check
@@ -38,6 +38,9 @@ bench-handler: $(INSTALLED) ## Compare the shared handler's speed with others'; 
 
 bench-validate: $(INSTALLED) ## Time `ms validate` in registries of up to 2,000 models
 	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.validate
+
+bench-release: $(INSTALLED) ## Time builds and fetches beside other tools; OPTIONS=--quick
+	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.releases $(OPTIONS)
 
 clean: ## Remove what the other targets made
 	@rm -rf $(VENV) .work dist

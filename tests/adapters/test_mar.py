@@ -21,6 +21,7 @@ import zoo
 from model_servers.adapters import bundled, mar
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.mar import MarWriter, source_archive
+from model_servers.adapters.zip_format import Entry, directory_entry, end, local_header
 from model_servers.core.contribution import Digests
 from model_servers.core.layout import (
     HANDLER_FILES,
@@ -30,7 +31,7 @@ from model_servers.core.layout import (
     SourceArchive,
     handler_digest,
 )
-from model_servers.core.release import SEGMENT_MAX_BYTES
+from model_servers.core.segments import SEGMENT_MAX_BYTES, Run, covers
 from model_servers.errors import OutsideError
 from model_servers.journeys.build import Build
 
@@ -174,15 +175,26 @@ def test_offsets_lengths_and_digests_are_true_for_every_member(tmp_path, variant
             assert member.segments == ()
 
 
+def content(data, segment):
+    return b"".join(data[run.offset : run.end] for run in segment.runs)
+
+
 def assert_segments_cover(member, data):
-    position = member.offset
+    assert covers(member.segments, member.run)
     for part in member.segments:
-        assert part.offset == position
-        assert 0 < part.length <= SEGMENT_MAX_BYTES
-        content = data[part.offset : part.offset + part.length]
-        assert part.sha256 == hashlib.sha256(content).hexdigest()
-        position += part.length
-    assert position == member.offset + member.length
+        assert part.length <= SEGMENT_MAX_BYTES
+        assert part.sha256 == hashlib.sha256(content(data, part)).hexdigest()
+
+
+def test_with_the_framing_every_byte_has_a_digest(everything):
+    data, archive = everything.path.read_bytes(), everything.archive
+
+    assert covers(
+        [archive.framing, *(part for m in archive.members for part in m.parts())],
+        Run(0, len(data)),
+    )
+    framing = hashlib.sha256(content(data, archive.framing))
+    assert archive.framing.sha256 == framing.hexdigest()
 
 
 def zeros(file, size_bytes):
@@ -447,19 +459,17 @@ def test_the_manifest_is_given_the_handlers_digest(tmp_path):
 def test_a_member_of_more_than_4_gib_and_what_follows_it_are_zip64(tmp_path):
     """The data is a hole: only its digest would take time, so it is made up."""
     size, small = 5 * 2**30, b"after the large one"
-    large = mar._Input(
-        "weights.pt", Digests(size_bytes=size, sha256="", crc32=0), tmp_path
-    )
-    after = mar._Input.of_bytes("after.txt", small)
+    large = Entry("weights.pt", size, 0)
+    after = Entry("after.txt", len(small), zlib.crc32(small))
     path = tmp_path / "large.mar"
     with path.open("wb") as stream:
-        stream.write(mar._local_header(large, 0, align=True))
+        stream.write(local_header(large, 0, align=True))
         start = stream.tell()
         second = stream.seek(size, os.SEEK_CUR)
-        stream.write(mar._local_header(after, second, align=False) + small)
+        stream.write(local_header(after, second, align=False) + small)
         directory = stream.tell()
-        entries = mar._directory_entry(large, 0) + mar._directory_entry(after, second)
-        stream.write(entries + mar._end(2, directory, len(entries)))
+        entries = directory_entry(large, 0) + directory_entry(after, second)
+        stream.write(entries + end(2, directory, len(entries)))
 
     with zipfile.ZipFile(path) as archive:
         facts = [(i.filename, i.file_size, i.header_offset) for i in archive.infolist()]
@@ -480,8 +490,8 @@ def test_more_members_than_a_plain_zip_can_count(tmp_path):
     inputs = [mar._Input(f"{i}", empty, b"") for i in range(0x10000)]
     path = tmp_path / "many.mar"
 
-    with path.open("wb") as stream:
-        mar._write_zip(stream, inputs)
+    with path.open("w+b") as stream:
+        mar._write_zip(stream.fileno(), inputs)
 
     with zipfile.ZipFile(path) as archive:
         assert len(archive.namelist()) == 0x10000

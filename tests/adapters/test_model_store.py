@@ -11,21 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
-from model_servers.adapters import model_store as module
+from model_servers.adapters import disk
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.model_store import LocalModelStore
+from model_servers.core import delta as core_delta
 from model_servers.core.golden import GoldenCase, Request
 from model_servers.core.host import Installed
 from model_servers.core.names import Ref
-from model_servers.core.release import (
-    SEGMENT_MAX_BYTES,
-    Archive,
-    Release,
-    ReleasedMember,
-    Segment,
-)
+from model_servers.core.release import Archive, Release, ReleasedMember
+from model_servers.core.segments import SEGMENT_MAX_BYTES, Run, Segment
 from model_servers.core.spec import Serving
 from model_servers.errors import OutsideError, RefusedError
 from model_servers.journeys.build import Build
@@ -48,17 +45,6 @@ class Blob:
     def read_range(self, offset: int, length: int) -> bytes:
         self.ranges.append((offset, length))
         return self.on_read(offset, length, self.data[offset : offset + length])
-
-    def read_members(self) -> list[str]:
-        """Name the members of which something was read."""
-        return sorted(
-            {
-                member.path
-                for member in self.release.archive.members
-                for part in member.ranges()
-                if (part.offset, part.length) in self.ranges
-            }
-        )
 
 
 @pytest.fixture
@@ -131,8 +117,7 @@ def _by_hand(ref: Ref, contents: dict[str, bytes], *, segment: int = 10**9) -> B
         data += content
         parts = tuple(
             Segment(
-                offset + start,
-                len(content[start : start + segment]),
+                (Run(offset + start, len(content[start : start + segment])),),
                 hashlib.sha256(content[start : start + segment]).hexdigest(),
             )
             for start in range(0, len(content), segment)
@@ -150,6 +135,7 @@ def _by_hand(ref: Ref, contents: dict[str, bytes], *, segment: int = 10**9) -> B
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         members=tuple(members),
+        framing_sha256=hashlib.sha256().hexdigest(),
     )
     release = Release(
         ref=ref,
@@ -267,17 +253,16 @@ def test_wrong_bytes_are_named_and_never_become_visible(
     checkpoint = blob.release.archive.members[0]
     good = blob.data
 
-    def flip(start: int, size: int, data: bytes) -> bytes:
-        if start != checkpoint.offset:
-            return data
-        return data[:-1] + bytes([data[-1] ^ 1])
+    start, end = checkpoint.offset, checkpoint.run.end
 
-    blob.on_read = flip
+    def flip(data: bytes) -> bytes:
+        return data[: end - 1] + bytes([data[end - 1] ^ 1]) + data[end:]
+
+    blob.data = flip(good)
     with pytest.raises(OutsideError) as caught:
         _install(model_store, blob)
 
-    start, end = checkpoint.offset, checkpoint.offset + checkpoint.length
-    flipped = hashlib.sha256(flip(start, 0, good[start:end])).hexdigest()
+    flipped = hashlib.sha256(flip(good)[start:end]).hexdigest()
     assert str(caught.value) == (
         f"wrong bytes came for 'checkpoint.pt', bytes {start} to {end} of the archive: "
         f"sha256 {flipped}, released {checkpoint.sha256}"
@@ -307,32 +292,35 @@ def test_bytes_of_another_length_are_wrong_too(
 
 
 def test_interrupted_anywhere_it_shows_nothing_and_goes_on_from_there(
-    model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
+    model_store: LocalModelStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blob = released()
-    members = blob.release.archive.members
-    for count in range(1, len(members) + 1):
-        blob.on_read = _fail_at(2)  # one more member arrives at each try
-        blob.ranges.clear()
-
-        if count < len(members):
-            with pytest.raises(OutsideError, match="the network is gone"):
-                _install(model_store, blob)
-            assert _visible(root) == []
-            assert model_store.installed() == {}
-        else:
+    monkeypatch.setattr(core_delta, "GET_MAX_BYTES", 1_000)
+    weights, manifest = os.urandom(4_999), b'{"model": {}}'
+    contents = {"weights.bin": weights, "MAR-INF/MANIFEST.json": manifest}
+    blob = _by_hand(TINY, contents, segment=1_000)
+    for _ in range(5):
+        blob.on_read = _fail_at(2)  # one more range arrives at each try
+        with pytest.raises(OutsideError, match="the network is gone"):
             _install(model_store, blob)
+        assert _visible(root) == []
+        assert model_store.installed() == {}
+    blob.on_read = lambda start, size, data: data
+    blob.ranges.clear()
 
-        wanted = [(member.offset, member.length) for member in members[count - 1 :]]
-        assert blob.ranges == wanted[:2]
+    _install(model_store, blob)
+
+    assert len(blob.ranges) == 1
     assert list(model_store.installed()) == [TINY]
-    checkpoint = root / "tiny-1.0.0" / "checkpoint.pt"
-    assert checkpoint.read_bytes() == CHECKPOINT
+    assert (root / "tiny-1.0.0" / "weights.bin").read_bytes() == weights
 
 
 def test_a_member_that_an_interruption_left_damaged_is_fetched_again(
-    model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
+    model_store: LocalModelStore,
+    root: Path,
+    released: Callable[..., Blob],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(core_delta, "GET_MAX_BYTES", len(CHECKPOINT))
     blob = released()
     blob.on_read = _fail_at(3)
     with pytest.raises(OutsideError):
@@ -403,11 +391,32 @@ def test_a_release_with_the_same_checkpoint_fetches_only_what_changed(
     assert model_store.missing_bytes(second.release) == sum(changed.values())
     assert _install(model_store, second) == sum(changed.values())
 
-    assert second.read_members() == sorted(changed)
+    assert sum(size for _, size in second.ranges) < 10_000
     assert sorted(model_store.installed()) == [TINY, Ref.parse("tiny@1.0.1")]
     assert (root / "tiny-1.0.1" / "checkpoint.pt").read_bytes() == CHECKPOINT
     text = (root / "tiny-1.0.1" / "handler_model.py").read_text()
     assert text.startswith("# faster\n")
+
+
+def test_a_fine_tuned_checkpoint_fetches_the_layer_that_changed(
+    model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
+) -> None:
+    def saved(**changed: torch.Tensor) -> bytes:
+        layers = {name: torch.full((500, 1000), float(ord(name))) for name in "abcd"}
+        torch.save(layers | changed, root.parent / "model.pt")
+        return (root.parent / "model.pt").read_bytes()
+
+    tuned = saved(c=torch.zeros(500, 1000))
+    first = released(files={"checkpoint.pt": saved()})
+    second = released(version="1.0.1", files={"checkpoint.pt": tuned})
+    _install(model_store, first)
+
+    missing = model_store.missing_bytes(second.release)
+    assert _install(model_store, second) == missing
+
+    layer = 500 * 1000 * 4
+    assert layer <= missing < 1.02 * layer
+    assert (root / "tiny-1.0.1" / "checkpoint.pt").read_bytes() == tuned
 
 
 def test_missing_bytes_are_those_that_no_tree_has(
@@ -444,7 +453,7 @@ def test_members_are_fetched_by_segments_and_put_together(
 
     assert _install(model_store, blob) == len(blob.data)
 
-    assert len(blob.ranges) == 17
+    assert blob.ranges == [(0, len(blob.data))]
     assert (root / "tiny-1.0.0" / "weights.bin").read_bytes() == weights
     assert (root / "tiny-1.0.0" / "empty").read_bytes() == b""
 
@@ -454,7 +463,7 @@ def test_a_wrong_segment_is_named_by_its_place_in_the_archive(
 ) -> None:
     contents = {"first": b"1" * 500, "weights.bin": b"2" * 10_000}
     blob = _by_hand(TINY, contents, segment=1_000)
-    blob.on_read = lambda start, size, data: b"3" * size if start == 3_500 else data
+    blob.data = blob.data[:3_500] + b"3" + blob.data[3_501:]
 
     with pytest.raises(
         OutsideError, match=r"'weights\.bin', bytes 3500 to 4500 of the"
@@ -496,7 +505,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     blob = released()
-    monkeypatch.setattr(module, "_SPARE_BYTES", 2**62)
+    monkeypatch.setattr(disk, "SPARE_BYTES", 2**62)
 
     with pytest.raises(OutsideError) as caught:
         _install(model_store, blob)

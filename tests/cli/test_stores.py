@@ -1,5 +1,7 @@
 """Releases never change, in a folder and in S3, as the command line shows it."""
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -79,3 +81,43 @@ def test_a_released_version_never_changes(store, registry, capsys):
         capsys.readouterr().err
     )
     assert contents() == released
+
+
+def test_a_release_is_fetched_and_what_is_here_is_not_fetched_again(
+    store, registry, tmp_path, capsys
+):
+    flags, contents = store
+    main(["publish", "digits", "--registry", str(registry), *flags])
+    (archive,) = (
+        data
+        for key, data in contents().items()
+        if key.startswith("models/digits/1.0.0/") and key.endswith(".mar")
+    )
+    fetch = ["fetch", "digits@latest", "-o", str(tmp_path / "here"), *flags]
+    capsys.readouterr()
+
+    assert main([*fetch, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert main(fetch) == 0
+    line = capsys.readouterr().out
+
+    path = tmp_path / "here" / "digits-1.0.0.mar"
+    assert path.read_bytes() == archive
+    assert told == {
+        "ref": "digits@1.0.0",
+        "path": str(path),
+        "size": len(archive),
+        "sha256": hashlib.sha256(archive).hexdigest(),
+        "fetched_bytes": len(archive),
+    }
+    assert line.startswith(f"{path}  ")
+    assert line.endswith("  (0 B fetched)\n")
+
+
+def test_fetching_what_is_not_released_is_refused(store, tmp_path, capsys):
+    flags, _ = store
+
+    assert main(["fetch", "cat@9.9", "-o", str(tmp_path), *flags]) == 4
+
+    assert "cat@9.9 is not released in " in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -37,7 +37,12 @@ def sha256(ref, kind="released"):
 def release(ref):
     return Release(
         ref=ref,
-        archive=Archive(size_bytes=SIZE, sha256=sha256(ref), members=()),
+        archive=Archive(
+            size_bytes=SIZE,
+            sha256=sha256(ref),
+            members=(),
+            framing_sha256=sha256(ref),
+        ),
         inputs_digest="",
         git_commit=None,
         toolchain={},

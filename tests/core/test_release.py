@@ -1,6 +1,7 @@
 """Releases: keys, documents, segments, and what publishing would add."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,20 +11,18 @@ from model_servers.adapters import documents
 from model_servers.core.canonical import canonical_json, sha256_of
 from model_servers.core.names import Ref, Version
 from model_servers.core.release import (
-    SEGMENT_MAX_BYTES,
     Archive,
     Candidate,
     Release,
     ReleasedMember,
     ReleasePlan,
-    Segment,
     archive_key,
-    cut,
     plan_release,
     release_key,
     released_refs,
     released_versions,
 )
+from model_servers.core.segments import SEGMENT_MAX_BYTES, Run, Segment
 
 TINY = Ref.parse("tiny@1.0")
 SMALL = ReleasedMember("a.py", 40, 7, "aa" * 32)
@@ -33,13 +32,18 @@ LARGE = ReleasedMember(
     SEGMENT_MAX_BYTES + 5,
     "bb" * 32,
     (
-        Segment(4096, SEGMENT_MAX_BYTES, "cc" * 32),
-        Segment(4096 + SEGMENT_MAX_BYTES, 5, "dd" * 32),
+        Segment((Run(4096, 100), Run(4296, SEGMENT_MAX_BYTES - 95)), "cc" * 32),
+        Segment((Run(4196, 100),), "dd" * 32),
     ),
 )
 RELEASE = Release(
     ref=TINY,
-    archive=Archive(size_bytes=99, sha256="ef" * 32, members=(LARGE, SMALL)),
+    archive=Archive(
+        size_bytes=4096 + LARGE.length + 9,
+        sha256="ef" * 32,
+        members=(LARGE, SMALL),
+        framing_sha256="01" * 32,
+    ),
     inputs_digest="12" * 32,
     git_commit=None,
     toolchain={"model_servers": "0.1.0"},
@@ -48,15 +52,24 @@ RELEASE = Release(
 
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 SIZES = st.integers(min_value=0, max_value=2**63 - 1)
-SEGMENTS = st.builds(Segment, offset=SIZES, length=SIZES, sha256=DIGESTS)
-MEMBERS = st.builds(
-    ReleasedMember,
-    path=st.from_regex(r"[a-zé]{1,5}(/[a-z]{1,3})?", fullmatch=True),
-    offset=SIZES,
-    length=SIZES,
-    sha256=DIGESTS,
-    segments=st.lists(SEGMENTS, max_size=3).map(tuple),
-)
+PATHS = st.from_regex(r"[a-zé]{1,5}(/[a-z]{1,3})?", fullmatch=True)
+
+
+@st.composite
+def members(draw):
+    """Give members whose segments are of one or several runs, and have every byte."""
+    offset = draw(st.integers(min_value=0, max_value=2**40))
+    lengths = draw(st.lists(st.integers(min_value=1, max_value=2**30), max_size=4))
+    runs, start = [], offset
+    for length in lengths:
+        runs.append(Run(start, length))
+        start += length
+    cuts = [cut for cut in (tuple(runs[::2]), tuple(runs[1::2])) if cut]
+    segments = tuple(Segment(cut, draw(DIGESTS)) for cut in cuts)
+    length = sum(lengths) if segments else draw(SIZES)
+    return ReleasedMember(draw(PATHS), offset, length, draw(DIGESTS), segments)
+
+
 RELEASES = st.builds(
     Release,
     ref=st.sampled_from([TINY, Ref.parse("my_net@10.2.3")]),
@@ -64,7 +77,8 @@ RELEASES = st.builds(
         Archive,
         size_bytes=st.integers(min_value=1),
         sha256=DIGESTS,
-        members=st.lists(MEMBERS, min_size=1, max_size=3).map(tuple),
+        members=st.lists(members(), min_size=1, max_size=3).map(tuple),
+        framing_sha256=DIGESTS,
     ),
     inputs_digest=DIGESTS,
     git_commit=st.none() | DIGESTS,
@@ -84,7 +98,12 @@ def test_a_release_is_written_as_canonical_json():
         "schema": 1,
         "name": "tiny",
         "version": "1.0",
-        "archive": {"key": RELEASE.key, "size": 99, "sha256": "ef" * 32},
+        "archive": {
+            "key": RELEASE.key,
+            "size": 4096 + SEGMENT_MAX_BYTES + 14,
+            "sha256": "ef" * 32,
+            "framing_sha256": "01" * 32,
+        },
         "members": [
             {
                 "path": "weights.pt",
@@ -92,12 +111,11 @@ def test_a_release_is_written_as_canonical_json():
                 "length": SEGMENT_MAX_BYTES + 5,
                 "sha256": "bb" * 32,
                 "segments": [
-                    {"offset": 4096, "length": SEGMENT_MAX_BYTES, "sha256": "cc" * 32},
                     {
-                        "offset": 4096 + SEGMENT_MAX_BYTES,
-                        "length": 5,
-                        "sha256": "dd" * 32,
+                        "runs": [[4096, 100], [4296, SEGMENT_MAX_BYTES - 95]],
+                        "sha256": "cc" * 32,
                     },
+                    {"runs": [[4196, 100]], "sha256": "dd" * 32},
                 ],
             },
             {"path": "a.py", "offset": 40, "length": 7, "sha256": "aa" * 32},
@@ -118,25 +136,37 @@ def test_a_release_is_read_as_it_was_written(release):
     assert Release.from_mapping(data) == release
 
 
-def test_a_small_member_is_fetched_in_one_run_and_a_large_one_by_segment():
-    assert SMALL.ranges() == (Segment(40, 7, "aa" * 32),)
-    assert LARGE.ranges() == LARGE.segments
+def test_a_small_member_is_one_segment_and_an_empty_one_none():
+    assert SMALL.parts() == (Segment((Run(40, 7),), "aa" * 32),)
+    assert LARGE.parts() == LARGE.segments
+    assert replace(SMALL, length=0).parts() == ()
 
 
-@given(
-    st.integers(min_value=0, max_value=2**40),
-    st.integers(min_value=0, max_value=20 * SEGMENT_MAX_BYTES),
+def test_the_framing_is_what_no_member_has():
+    end = 4096 + LARGE.length
+
+    assert RELEASE.archive.framing == Segment(
+        (Run(0, 40), Run(47, 4049), Run(end, 9)), "01" * 32
+    )
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        pytest.param([[[4096, 99]], [[4196, 100]]], id="a gap"),
+        pytest.param([[[4096, 101]], [[4196, 100]]], id="twice"),
+        pytest.param([[[4096, 100]], [[4196, 101]]], id="longer than the member"),
+        pytest.param([[[4095, 101]], [[4196, 100]]], id="begins before it"),
+        pytest.param([[[4096, 0], [4096, 100]], [[4196, 100]]], id="an empty run"),
+    ],
 )
-def test_runs_cover_a_member_without_gap_and_are_never_longer_than_a_segment(
-    offset, length
-):
-    runs = cut(offset, length)
+def test_a_document_whose_segments_are_not_their_member_is_refused(runs):
+    data = json.loads(RELEASE.to_bytes())
+    parts = [{"runs": cut, "sha256": "cc" * 32} for cut in runs]
+    data["members"][0] |= {"length": 200, "segments": parts}
 
-    ends = [offset, *(start + size for start, size in runs)]
-    assert [start for start, _ in runs] == ends[:-1]
-    assert ends[-1] == offset + length
-    assert all(0 < size <= SEGMENT_MAX_BYTES for _, size in runs)
-    assert all(size == SEGMENT_MAX_BYTES for _, size in runs[:-1])
+    with pytest.raises(ValueError, match=r"'weights.pt' are not the whole of it"):
+        Release.from_mapping(data)
 
 
 def test_released_versions_are_those_with_a_document_oldest_first():

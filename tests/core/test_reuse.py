@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_servers.core.objects import Copied, Sent
-from model_servers.core.release import Archive, ReleasedMember, Segment
+from model_servers.core.release import Archive, ReleasedMember
 from model_servers.core.reuse import (
     PART_MIN_BYTES,
     Run,
@@ -17,6 +17,8 @@ from model_servers.core.reuse import (
     wanted_members,
     whole_file,
 )
+from model_servers.core.segments import Run as Bytes
+from model_servers.core.segments import Segment
 
 MIB = 2**20
 
@@ -27,7 +29,12 @@ def member(path, offset, length, sha256, segments=()):
 
 def archive(*members):
     end = max(one.offset + one.length for one in members)
-    return Archive(size_bytes=end + 1000, sha256="a" * 64, members=members)
+    return Archive(
+        size_bytes=end + 1000,
+        sha256="a" * 64,
+        members=members,
+        framing_sha256="b" * 64,
+    )
 
 
 def test_a_code_only_release_copies_the_weights_and_sends_the_rest():
@@ -67,7 +74,7 @@ def test_a_stored_checkpoint_lends_all_but_the_first_part():
 def test_segments_that_follow_each_other_there_and_here_are_one_run():
     def segments(changed):
         return [
-            Segment(4096 + number * 8 * MIB, 8 * MIB, digest)
+            Segment((Bytes(4096 + number * 8 * MIB, 8 * MIB),), digest)
             for number, digest in enumerate(["1", "2", changed, "4", "5"])
         ]
 

@@ -324,7 +324,12 @@ def test_a_release_cannot_name_a_member_outside_its_tree(path):
         "schema": 1,
         "name": "tiny",
         "version": "1.0",
-        "archive": {"key": "k", "size": 1, "sha256": "ab" * 32},
+        "archive": {
+            "key": "k",
+            "size": 1,
+            "sha256": "ab" * 32,
+            "framing_sha256": "ab" * 32,
+        },
         "members": [{**member, "path": "fine/a.py"}, member],
         "inputs_digest": "ab" * 32,
         "git_commit": None,

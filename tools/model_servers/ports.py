@@ -332,6 +332,40 @@ class ModelStore(Protocol):
         """Forget the report, before a new try."""
 
 
+class Archives(Protocol):
+    """A folder of this machine with released archives."""
+
+    def path(self, ref: Ref) -> Path:
+        """Say where the archive of a release is, or would be."""
+
+    def refs(self, name: str) -> list[Ref]:
+        """List the archives of a model by their names, whatever is in them."""
+
+    def is_whole(self, release: Release) -> bool:
+        """Say whether the archive is here, byte for byte."""
+
+    def missing_bytes(self, release: Release, here: Iterable[Release]) -> int:
+        """Say how many bytes no archive of the releases *here* has, if whole."""
+
+    def bring(
+        self,
+        release: Release,
+        here: Iterable[Release],
+        *,
+        read_range: Callable[[int, int], bytes],
+        on_bytes: OnBytes,
+    ) -> Path:
+        """Put the archive together, of what is *here* and what has to be read.
+
+        Every byte is verified before the archive has its name. Interrupted, it
+        leaves no archive, and goes on from there when it is run again.
+
+        Raises:
+            OutsideError: wrong bytes came, or the disk is full.
+            RefusedError: another process is fetching the same release.
+        """
+
+
 class Releases(Protocol):
     """Reads releases out of a store, through their schema."""
 

@@ -5,38 +5,51 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from model_servers.adapters.checkout import hash_file
+from model_servers.adapters.file_digests import digest_file
 from model_servers.core.contribution import Digests
 from model_servers.errors import OutsideError
+
+_RECENT_S = 86_400
+"""Not with every use: a file whose time has not changed need not be hashed again."""
 
 
 class BlobCache:
     """Blobs below one folder, at most so many bytes together."""
 
-    def __init__(self, folder: Path, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int,
+        digest: Callable[[Path], Digests] = digest_file,
+    ) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._digest = digest
 
     def find(self, sha256: str, size_bytes: int) -> Path | None:
         """Give a blob, which counts as used then; None if it is not here."""
         path = self._folder / sha256
         with self._usable():
             try:
-                if path.stat().st_size != size_bytes:
+                found = path.stat()
+                if found.st_size != size_bytes:
                     return None
-                os.utime(path)
+                if time.time() - found.st_mtime > _RECENT_S:
+                    os.utime(path)
             except FileNotFoundError:
                 return None
         return path
 
     def digests(self, path: Path) -> Digests:
         """Hash a blob."""
-        return hash_file(path)
+        return self._digest(path)
 
     def remove(self, sha256: str) -> None:
         """Forget a blob; done if it is not here."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import os
 import posixpath
-import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from model_servers.adapters import documents, git, texts
+from model_servers.adapters.file_digests import digest_file
 from model_servers.adapters.listing import list_files
 from model_servers.core.channels import CHANNELS_FILE
 from model_servers.core.contribution import (
@@ -28,7 +28,6 @@ from model_servers.core.rules import is_case
 from model_servers.core.rules.texts import scan
 from model_servers.errors import OutsideError, RequestError
 
-_CHUNK_BYTES = 2**20
 _MAX_NAMES = 20
 _MAX_BYTES = {
     "model": 100_000,
@@ -48,10 +47,12 @@ _MAX_SCANNED_BYTES = 8 * 2**20
 class Checkout:
     """The models below one ``registry/`` directory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(
+        self, root: Path, *, digest: Callable[[Path], Digests] = digest_file
+    ) -> None:
         self._root = root
         # A run reads a file once, however many journeys ask for its digest.
-        self._digests = cache(hash_file)
+        self._digests = cache(digest)
 
     def names(self) -> list[str]:
         """List the models, by name; hidden and ``_`` directories are none."""
@@ -261,17 +262,3 @@ class _Reader:
         self._findings.append(
             Finding(path=shown_as, code=code, message=message, fix=fix)
         )
-
-
-def hash_file(file: Path) -> Digests:
-    """Read a file once for all its digests."""
-    sha256, crc32, size_bytes = hashlib.sha256(), 0, 0
-    try:
-        with file.open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                sha256.update(chunk)
-                crc32 = zlib.crc32(chunk, crc32)
-                size_bytes += len(chunk)
-    except OSError as error:
-        raise OutsideError(f"{file} cannot be read: {error.strerror}") from error
-    return Digests(size_bytes=size_bytes, sha256=sha256.hexdigest(), crc32=crc32)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_servers.adapters import documents, texts
-from model_servers.adapters.checkout import hash_file
+from model_servers.adapters.file_digests import digest_file
 from model_servers.adapters.listing import list_files
 from model_servers.core.contribution import (
     MODEL_FILE,
@@ -76,7 +76,7 @@ class LooseFiles:
     def digests(self, name: str, path: str) -> Digests:
         """Hash one of the files."""
         del name  # there is only one
-        return hash_file(self._paths[path])
+        return digest_file(self._paths[path])
 
     def sha256(self, name: str, path: str) -> str:
         """Give the sha256 of one file of the model."""

@@ -1,11 +1,11 @@
 """Writes archives: real zip files whose bytes depend on their inputs alone.
 
-Members are stored, with fixed times and modes and no data descriptors, which
-TorchServe's reader needs (0.12, ZipUtils.java). The first member's data starts at
-offset 4096, so that file systems can share it and stores can copy it by range
-between releases of one checkpoint.
+The first member's data starts at offset 4096, so that file systems can share it and
+stores can copy it by range between releases of one checkpoint. ``zip_format.py`` has
+the records of a zip.
 
-Source: the zip format is PKWARE's APPNOTE 6.3.10; names in brackets are its terms.
+A member's CRC-32 stands before its data, and the digest of the whole covers both. So
+every input is read twice: for its digests, unless they are known, and to be packed.
 """
 
 from __future__ import annotations
@@ -14,18 +14,24 @@ import hashlib
 import io
 import json
 import os
+import posixpath
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from model_servers import __version__
 from model_servers.adapters import bundled
+from model_servers.adapters.copying import copy_range
+from model_servers.adapters.file_digests import digest_bytes
+from model_servers.adapters.hashing import CHUNK_BYTES, Crc32, Followers, followers
+from model_servers.adapters.replacing import replacing
+from model_servers.adapters.zip_format import Entry, directory_entry, end, local_header
 from model_servers.core.contribution import Digests
 from model_servers.core.layout import (
     HANDLER_FILES,
@@ -36,22 +42,11 @@ from model_servers.core.layout import (
     SourceArchive,
     handler_digest,
 )
-from model_servers.core.release import Archive, ReleasedMember, Segment, cut
+from model_servers.core.release import Archive, ReleasedMember
 from model_servers.errors import OutsideError
 
-DATA_ALIGNMENT_BYTES = 4096
-"""Where the first member's data starts: a block of every file system that shares."""
-
-_CHUNK_BYTES = 2**20
-_DOS_DATE_1980 = 0x21
-"""1980-01-01, the earliest that a zip can say."""
-
-_ZIP64_LIMIT = 0xFFFFFFFF
-_UTF8_NAMES = 0x800
-_MADE_BY_UNIX = 3 << 8
-_REGULAR_FILE_0644 = 0o100644 << 16
-_PADDING_ID = 0xD935
-"""The extra field with which Android's zipalign pads."""
+_FLUSH_BYTES = 256 * 2**20
+"""After so many bytes the disk is set to work, so that the end need not wait for it."""
 
 
 class MarWriter:
@@ -85,7 +80,8 @@ class MarWriter:
         facts = manifest(self._handler_digest())
         text = f"{json.dumps(facts, indent=2, sort_keys=True)}\n".encode()
         given = partial(self._input, locate=locate, digests=digests, manifest=text)
-        with _replacing(target) as stream:
+        _check_names(members)
+        with replacing(target) as stream:
             return _write_zip(stream, [given(member) for member in members])
 
     def member_digests(
@@ -159,9 +155,21 @@ def _stored_gzip(data: bytes) -> bytes:
         + block
         for i, block in enumerate(blocks)
     )
-    return (
-        header + body + struct.pack("<II", zlib.crc32(data), len(data) & _ZIP64_LIMIT)
-    )
+    return header + body + struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)
+
+
+def _check_names(members: Sequence[Member]) -> None:
+    """Refuse what would unpack over another member, or outside its directory.
+
+    Raises:
+        ValueError: the layout is one that validation refuses.
+    """
+    seen: set[str] = set()
+    for path in (member.path for member in members):
+        normal = posixpath.normpath(path)
+        if normal != path or path.startswith(("/", "..")) or path.lower() in seen:
+            raise ValueError(f"{path!r} cannot stand in an archive, or not twice")
+        seen.add(path.lower())
 
 
 @dataclass(frozen=True)
@@ -174,32 +182,31 @@ class _Input:
 
     @classmethod
     def of_bytes(cls, path: str, data: bytes) -> _Input:
-        digests = Digests(
-            size_bytes=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
-            crc32=zlib.crc32(data),
-        )
-        return cls(path, digests, data)
+        return cls(path, digest_bytes(data), data)
 
-    def chunks(self) -> Iterator[bytes]:
-        if isinstance(self.source, bytes):
-            for start in range(0, len(self.source), _CHUNK_BYTES):
-                yield self.source[start : start + _CHUNK_BYTES]
-            return
-        try:
-            with self.source.open("rb") as stream:
-                while chunk := stream.read(_CHUNK_BYTES):
-                    yield chunk
-        except OSError as error:
-            raise OutsideError(
-                f"{self.source} cannot be read: {error.strerror}"
-            ) from error
+    @property
+    def entry(self) -> Entry:
+        return Entry(self.path, self.digests.size_bytes, self.digests.crc32)
 
     def read(self) -> bytes:
-        data = b"".join(self.chunks())
+        if isinstance(self.source, bytes):
+            return self.source
+        try:
+            data = self.source.read_bytes()
+        except OSError as error:
+            raise self.unreadable(error) from error
         if hashlib.sha256(data).hexdigest() != self.digests.sha256:
             raise self.changed()
         return data
+
+    def open(self) -> int:
+        try:
+            return os.open(self.source, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self.unreadable(error) from error
+
+    def unreadable(self, error: OSError) -> OutsideError:
+        return OutsideError(f"{self.source!s} cannot be read: {error.strerror}")
 
     def changed(self) -> OutsideError:
         return OutsideError(
@@ -209,161 +216,109 @@ class _Input:
 
 
 @dataclass
-class _HashedStream:
-    """Writes to a file and hashes every byte on its way."""
+class _Out:
+    """The archive on its way to the disk, hashed behind the writer."""
 
-    stream: BinaryIO
+    file: int
+    followers: Followers
     offset: int = 0
-    sha256: Any = field(default_factory=hashlib.sha256)
+    whole: Any = field(default_factory=hashlib.sha256)
+    framing: Any = field(default_factory=hashlib.sha256)
+    flushed: int = 0
+    flushes: list[Future[None]] = field(default_factory=list)
 
-    def write(self, data: bytes) -> None:
-        self.stream.write(data)
-        self.sha256.update(data)
-        self.offset += len(data)
+    def frame(self, data: bytes) -> None:
+        """Write bytes that are no member's."""
+        self._write(data)
+        self.followers.feed(data, self.whole.update, self.framing.update)
+
+    def member(self, member: _Input) -> ReleasedMember:
+        """Write a member's bytes.
+
+        Raises:
+            OutsideError: they are not the bytes that were hashed before.
+        """
+        start, crc32 = self.offset, Crc32()
+        if isinstance(member.source, bytes):
+            self._write(member.source)
+            self.followers.feed(member.source, self.whole.update, crc32.update)
+        else:
+            self._copy(member, crc32)
+        self.followers.wait()
+        found = (self.offset - start, crc32.value)
+        if found != (member.digests.size_bytes, member.digests.crc32):
+            raise member.changed()
+        return ReleasedMember(
+            path=member.path,
+            offset=start,
+            length=member.digests.size_bytes,
+            sha256=member.digests.sha256,
+            segments=tuple(part.moved(start) for part in member.digests.segments),
+        )
+
+    def finish(self) -> None:
+        """Return when all is hashed and on the disk."""
+        self.followers.wait()
+        for flush in self.flushes:
+            flush.result()
+        os.fsync(self.file)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self.file, view, self.offset)
+            self.offset += count
+            view = view[count:]
+
+    def _copy(self, member: _Input, crc32: Crc32) -> None:
+        """Copy a file, and hash what has arrived; one byte more tells that it grew."""
+        source, position = member.open(), 0
+        try:
+            before = os.fstat(source)
+            while position <= member.digests.size_bytes:
+                count = copy_range(
+                    source, position, self.file, self.offset, CHUNK_BYTES
+                )
+                if count == 0:
+                    break
+                copied = os.pread(self.file, count, self.offset)
+                self.followers.feed(copied, self.whole.update, crc32.update)
+                position += count
+                self.offset += count
+                self._flush()
+            after = os.fstat(source)
+        finally:
+            os.close(source)
+        if (before.st_mtime_ns, before.st_ctime_ns) != (
+            after.st_mtime_ns,
+            after.st_ctime_ns,
+        ):
+            raise member.changed()
+
+    def _flush(self) -> None:
+        if self.offset - self.flushed >= _FLUSH_BYTES:
+            self.flushed = self.offset
+            work = self.followers.beside(lambda: os.fdatasync(self.file))
+            self.flushes.append(work)
 
 
-def _write_zip(stream: BinaryIO, inputs: Sequence[_Input]) -> Archive:
-    out = _HashedStream(stream)
+def _write_zip(file: int, inputs: Sequence[_Input]) -> Archive:
     directory: list[bytes] = []
     members: list[ReleasedMember] = []
-    for number, member in enumerate(inputs):
-        start = out.offset
-        out.write(_local_header(member, start, align=number == 0))
-        members.append(_write_member(out, member))
-        directory.append(_directory_entry(member, start))
-    directory_start = out.offset
-    out.write(b"".join(directory))
-    out.write(_end(len(directory), directory_start, out.offset - directory_start))
+    with followers() as fed:
+        out = _Out(file, fed)
+        for number, member in enumerate(inputs):
+            start = out.offset
+            out.frame(local_header(member.entry, start, align=number == 0))
+            members.append(out.member(member))
+            directory.append(directory_entry(member.entry, start))
+        start, entries = out.offset, b"".join(directory)
+        out.frame(entries)
+        out.frame(end(len(directory), start, len(entries)))
+        out.finish()
     return Archive(
-        size_bytes=out.offset, sha256=out.sha256.hexdigest(), members=tuple(members)
+        size_bytes=out.offset,
+        sha256=out.whole.hexdigest(),
+        members=tuple(members),
+        framing_sha256=out.framing.hexdigest(),
     )
-
-
-def _write_member(out: _HashedStream, member: _Input) -> ReleasedMember:
-    """Copy a member's bytes and digest its segments.
-
-    Raises:
-        OutsideError: they are not the bytes that were hashed before.
-    """
-    start, whole = out.offset, hashlib.sha256()
-    cuts = cut(start, member.digests.size_bytes)
-    ends = {offset + length for offset, length in cuts}
-    segments: list[Segment] = []
-    part, part_start = hashlib.sha256(), start
-    for chunk in member.chunks():
-        out.write(chunk)
-        whole.update(chunk)
-        # Segments are whole chunks, so a segment never ends inside one.
-        part.update(chunk)
-        if out.offset in ends:
-            length = out.offset - part_start
-            segments.append(Segment(part_start, length, part.hexdigest()))
-            part, part_start = hashlib.sha256(), out.offset
-    if whole.hexdigest() != member.digests.sha256:
-        raise member.changed()
-    return ReleasedMember(
-        path=member.path,
-        offset=start,
-        length=member.digests.size_bytes,
-        sha256=member.digests.sha256,
-        segments=tuple(segments) if len(segments) > 1 else (),
-    )
-
-
-def _local_header(member: _Input, start: int, *, align: bool) -> bytes:
-    """Give the [local file header]; sizes are known, so nothing follows the data."""
-    name, size = member.path.encode(), member.digests.size_bytes
-    extra = struct.pack("<HHQQ", 1, 16, size, size) if size >= _ZIP64_LIMIT else b""
-    if align:
-        extra += _padding(start + 30 + len(name) + len(extra))
-    short = min(size, _ZIP64_LIMIT)
-    return (
-        struct.pack(
-            "<IHHHHHIIIHH",
-            0x04034B50,
-            45 if size >= _ZIP64_LIMIT else 20,
-            _UTF8_NAMES,
-            0,  # stored
-            0,
-            _DOS_DATE_1980,
-            member.digests.crc32,
-            short,
-            short,
-            len(name),
-            len(extra),
-        )
-        + name
-        + extra
-    )
-
-
-def _padding(position: int) -> bytes:
-    """Give the extra field that moves *position* to the next alignment."""
-    length = -(position + 4) % DATA_ALIGNMENT_BYTES
-    return struct.pack("<HH", _PADDING_ID, length) + bytes(length)
-
-
-def _directory_entry(member: _Input, start: int) -> bytes:
-    """Give the [central directory header] of a member that starts at *start*."""
-    name, size = member.path.encode(), member.digests.size_bytes
-    large = [size, size] if size >= _ZIP64_LIMIT else []
-    large += [start] if start >= _ZIP64_LIMIT else []
-    extra = (
-        struct.pack(f"<HH{len(large)}Q", 1, 8 * len(large), *large) if large else b""
-    )
-    version = 45 if large else 20
-    short = min(size, _ZIP64_LIMIT)
-    return (
-        struct.pack(
-            "<IHHHHHHIIIHHHHHII",
-            0x02014B50,
-            version | _MADE_BY_UNIX,
-            version,
-            _UTF8_NAMES,
-            0,
-            0,
-            _DOS_DATE_1980,
-            member.digests.crc32,
-            short,
-            short,
-            len(name),
-            len(extra),
-            0,
-            0,
-            0,
-            _REGULAR_FILE_0644,
-            min(start, _ZIP64_LIMIT),
-        )
-        + name
-        + extra
-    )
-
-
-def _end(count: int, start: int, size: int) -> bytes:
-    """Give the [end of central directory record], the zip64 one before it if needed."""
-    large = b""
-    if start >= _ZIP64_LIMIT or count >= 0xFFFF:
-        large = struct.pack(
-            "<IQHHIIQQQQ", 0x06064B50, 44, 45, 45, 0, 0, count, count, size, start
-        ) + struct.pack("<IIQI", 0x07064B50, 0, start + size, 1)
-    few = min(count, 0xFFFF)
-    return large + struct.pack(
-        "<IHHHHIIH", 0x06054B50, 0, 0, few, few, size, min(start, _ZIP64_LIMIT), 0
-    )
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """Write beside *target* and take its place at the end, or leave nothing."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(target)
-    except OSError as error:
-        raise OutsideError(f"{target} cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)

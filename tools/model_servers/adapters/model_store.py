@@ -18,43 +18,36 @@ copying it. Everything appears under its name complete, by a rename.
 
 from __future__ import annotations
 
-import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from model_servers.adapters import documents
+from model_servers.adapters import delta, disk, documents
 from model_servers.adapters.releases import read_release
 from model_servers.adapters.requirements import Requirements
+from model_servers.core.delta import Place, Wanted, missing_bytes, places_in_tree
 from model_servers.core.golden import GoldenCase
 from model_servers.core.host import Installed
 from model_servers.core.layout import GOLDEN_FOLDER, MANIFEST, RELEASE_MEMBER
 from model_servers.core.names import Ref
-from model_servers.core.release import Release, ReleasedMember, Segment
+from model_servers.core.release import Release
 from model_servers.core.spec import Serving
-from model_servers.errors import OutsideError, RefusedError
+from model_servers.errors import RefusedError
 from model_servers.ports import OnBytes
 
 _HOME = ".model-servers"
 _LOAD_ERROR = "load-error.txt"
 """Where the shared handler says why it could not load a model."""
 
-_FETCHES = 4
-"""Ranges in flight; more gained nothing on loopback."""
-
 _COPY_BELOW_BYTES = 2**20
 """Small files of a tree are copied for a model to run in, large ones shared."""
 
 _FICLONE = 0x40049409
-_SPARE_BYTES = 64 * 2**20
-"""What must be left on the disk after an install."""
 
 
 class LocalModelStore:
@@ -73,7 +66,7 @@ class LocalModelStore:
         Raises:
             RefusedError: another one is at work; it names its process.
         """
-        with _disk():
+        with disk.failures("the model store"):
             self._home.mkdir(parents=True, exist_ok=True)
         with (self._home / "lock").open("a+") as lock:
             try:
@@ -97,12 +90,14 @@ class LocalModelStore:
         """Say how many bytes of *release* no tree on this host has."""
         if (self._trees / release.archive.sha256).is_dir():
             return 0
-        local = self._local_members()
-        return sum(
-            member.length
+        members = self._local_members()
+        parts = [
+            part
             for member in release.archive.members
-            if member.sha256 not in local
-        )
+            if member.sha256 not in members
+            for part in member.parts()
+        ]
+        return missing_bytes(parts, self._local_segments())
 
     def install(
         self,
@@ -112,10 +107,9 @@ class LocalModelStore:
         on_bytes: OnBytes,
     ) -> None:
         """Make *release* ready to be registered; complete, or not visible."""
-        with _disk():
+        with disk.failures("the model store"):
             tree = self._trees / release.archive.sha256
             if not tree.is_dir():
-                self._check_space(release)
                 self._make_tree(release, tree, read_range, on_bytes)
             work = self._make_work(tree)
             self._link(release.ref, work)
@@ -143,7 +137,7 @@ class LocalModelStore:
 
     def mark_answered(self, ref: Ref) -> None:
         """Remember that *ref* has answered its golden requests on this host."""
-        with _disk():
+        with disk.failures("the model store"):
             marker = self._home / "answered" / self._sha256(ref)
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()
@@ -157,7 +151,7 @@ class LocalModelStore:
 
     def clear_load_error(self, ref: Ref) -> None:
         """Forget the report, before a new try."""
-        with _disk():
+        with disk.failures("the model store"):
             (self._root / ref.entry / _LOAD_ERROR).unlink(missing_ok=True)
 
     def _installed(self) -> Iterator[tuple[Ref, Installed]]:
@@ -178,26 +172,26 @@ class LocalModelStore:
     def _tree(self, ref: Ref) -> Path:
         return self._trees / self._sha256(ref)
 
-    def _local_members(self) -> dict[str, Path]:
-        """Find the members that trees of this host hold, by their digest."""
-        members: dict[str, Path] = {}
+    def _records(self) -> Iterator[tuple[Path, Release]]:
+        """Yield the trees of this host, with the releases that they are."""
         for record in sorted(self._trees.glob("*.json")):
             tree = record.with_suffix("")
             if tree.is_dir():
-                release = read_release(record.read_bytes(), shown_as=str(record))
-                for member in release.archive.members:
-                    members[member.sha256] = tree / member.path
-        return members
+                yield tree, read_release(record.read_bytes(), shown_as=str(record))
 
-    def _check_space(self, release: Release) -> None:
-        self._trees.mkdir(parents=True, exist_ok=True)
-        needed = self.missing_bytes(release) + _SPARE_BYTES
-        free = shutil.disk_usage(self._trees).free
-        if needed > free:
-            raise OutsideError(
-                f"{release.ref} needs {needed} bytes in {self._root}, {free} are free",
-                hint="make room on the disk",
-            )
+    def _local_members(self) -> dict[str, Path]:
+        """Find the members that trees of this host hold, by their digest."""
+        return {
+            member.sha256: tree / member.path
+            for tree, release in self._records()
+            for member in release.archive.members
+        }
+
+    def _local_segments(self) -> dict[str, Place]:
+        places: dict[str, Place] = {}
+        for tree, release in self._records():
+            places |= places_in_tree(release, str(tree))
+        return places
 
     def _make_tree(
         self,
@@ -206,26 +200,42 @@ class LocalModelStore:
         read_range: Callable[[int, int], bytes],
         on_bytes: OnBytes,
     ) -> None:
-        """Fetch or share every member, verified, then give the tree its name.
+        """Share or bring every member, verified, then give the tree its name.
 
-        Interrupted, whole members stay in the partial tree and are used again.
+        Interrupted, verified segments stay in the partial tree and are used again.
         """
         partial = tree.with_name(f".partial-{tree.name}")
-        local = self._local_members()
-        with ThreadPoolExecutor(_FETCHES) as pool:
-            for member in release.archive.members:
-                target = partial / member.path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if member.sha256 in local:
-                    _share(local[member.sha256], target)
-                elif not _is_whole(target, member):
-                    _fetch(member, target, pool, read_range, on_bytes)
-        record = tree.with_suffix(".json")
-        record.write_bytes(release.to_bytes())
-        _sync(record)
-        _sync(partial)
-        partial.rename(tree)
-        _sync(tree.parent)
+        shared = self._local_members()
+        members = release.archive.members
+        brought = [member for member in members if member.sha256 not in shared]
+        files = delta.Files(lengths={str(partial / m.path): m.length for m in brought})
+        self._trees.mkdir(parents=True, exist_ok=True)
+        disk.check_room(self._trees, files.missing_bytes(), what=str(release.ref))
+        for member in members:
+            if member.sha256 in shared:
+                _share(shared[member.sha256], partial / member.path)
+        with delta.brought(
+            [
+                Wanted(
+                    part, str(partial / member.path), member.offset, repr(member.path)
+                )
+                for member in brought
+                for part in member.parts()
+            ],
+            files,
+            local=self._local_segments(),
+            journal=partial.with_name(f"{partial.name}.journal"),
+            read_range=read_range,
+            on_bytes=on_bytes,
+        ):
+            for member in brought:
+                (partial / member.path).chmod(0o444)
+            record = tree.with_suffix(".json")
+            record.write_bytes(release.to_bytes())
+            disk.sync(record)
+            disk.sync(partial)
+            partial.rename(tree)
+            disk.sync(tree.parent)
 
     def _make_work(self, tree: Path) -> Path:
         """Lay out what the model runs in, from its tree and its requirements.
@@ -248,7 +258,7 @@ class LocalModelStore:
         requirements = _manifest(tree)["model"].get("requirementsFile")
         if requirements is not None:
             self._add_packages(tree / requirements, partial)
-        _sync(partial)
+        disk.sync(partial)
         shutil.rmtree(work, ignore_errors=True)
         partial.rename(work)
         return work
@@ -266,7 +276,7 @@ class LocalModelStore:
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(work.relative_to(self._root))
         fresh.replace(link)
-        _sync(self._root)
+        disk.sync(self._root)
 
 
 def _ref(entry: str) -> Ref | None:
@@ -283,52 +293,9 @@ def _manifest(tree: Path) -> Mapping[str, Any]:
     return manifest
 
 
-def _is_whole(file: Path, member: ReleasedMember) -> bool:
-    """Say whether an interrupted install has left this member complete."""
-    if not file.is_file() or file.stat().st_size != member.length:
-        return False
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(2**20):
-            digest.update(chunk)
-    return digest.hexdigest() == member.sha256
-
-
-def _fetch(
-    member: ReleasedMember,
-    target: Path,
-    pool: ThreadPoolExecutor,
-    read_range: Callable[[int, int], bytes],
-    on_bytes: OnBytes,
-) -> None:
-    """Fetch a member by segments, each hashed before it is written.
-
-    Source: no S3 client verifies a ranged download; a flipped bit passed all that
-        were measured.
-    """
-    with target.open("wb") as stream:
-        os.truncate(stream.fileno(), member.length)
-
-        def fetch(segment: Segment) -> None:
-            data = read_range(segment.offset, segment.length)
-            found = hashlib.sha256(data).hexdigest()
-            if found != segment.sha256:
-                end = segment.offset + segment.length
-                raise OutsideError(
-                    f"wrong bytes came for {member.path!r}, bytes {segment.offset} to "
-                    f"{end} of the archive: sha256 {found}, released {segment.sha256}",
-                    hint="run the command again; if it stays, the store is damaged",
-                )
-            os.pwrite(stream.fileno(), data, segment.offset - member.offset)
-            on_bytes(segment.length)
-
-        list(pool.map(fetch, member.ranges()))
-        os.fsync(stream.fileno())
-    target.chmod(0o444)
-
-
 def _share(source: Path, target: Path) -> None:
     """Give *target* the content of *source*: reflink, else hard link, else copy."""
+    target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
         with source.open("rb") as original, target.open("xb") as clone:
@@ -341,25 +308,3 @@ def _share(source: Path, target: Path) -> None:
         except OSError:
             shutil.copyfile(source, target)
             target.chmod(0o444)
-
-
-def _sync(path: Path) -> None:
-    """Make a file's bytes, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _disk() -> Iterator[None]:
-    """Tell failures of the disk as what they are."""
-    try:
-        yield
-    except OSError as error:
-        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        raise OutsideError(
-            f"the model store failed: {error}",
-            hint="make room on the disk" if full else "check the folder's permissions",
-        ) from error

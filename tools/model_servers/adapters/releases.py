@@ -48,4 +48,7 @@ def read_release(body: bytes, *, shown_as: str) -> Release:
             raise RequestError(f"{shown_as}: {message}", hint=fix)
         place = f"{where}: " if where else ""
         raise OutsideError(f"{shown_as}: {place}{message}", hint=_DAMAGED)
-    return Release.from_mapping(data)
+    try:
+        return Release.from_mapping(data)
+    except ValueError as error:
+        raise OutsideError(f"{shown_as}: {error}", hint=_DAMAGED) from error

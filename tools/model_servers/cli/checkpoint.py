@@ -34,7 +34,7 @@ def add_file(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             f"{file} is no file with something in it", hint="name the weights"
         )
     at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
-    digests = wire.hash_file(file)
+    digests = wire.digests_of(file)
     key = checkpoint_key(digests.sha256)
     is_there = at.stat(key) is not None
     with watcher() as console:

@@ -22,6 +22,7 @@ from model_servers.core.plan import (
 )
 from model_servers.core.release import Release, ReleasePlan
 from model_servers.journeys.build import Built
+from model_servers.journeys.fetch import Fetched
 
 _MAX_ANNOTATIONS = 10
 
@@ -122,6 +123,26 @@ def released_text(release: Release, moved: Moved) -> str:
         f"{line}  ({size(moved.sent_bytes)} sent, {size(moved.copied_bytes)} copied "
         "inside the store)"
     )
+
+
+def fetched_text(fetched: Fetched) -> str:
+    """Write one line about an archive that is here now."""
+    archive = fetched.release.archive
+    return (
+        f"{fetched.path}  {size(archive.size_bytes)}  {archive.sha256[:12]}  "
+        f"({size(fetched.fetched_bytes)} fetched)"
+    )
+
+
+def fetched_mapping(fetched: Fetched) -> dict[str, Any]:
+    """Give an archive that is here now as JSON values."""
+    return {
+        "ref": str(fetched.release.ref),
+        "path": str(fetched.path),
+        "size": fetched.release.archive.size_bytes,
+        "sha256": fetched.release.archive.sha256,
+        "fetched_bytes": fetched.fetched_bytes,
+    }
 
 
 def plan_text(plan: Plan, *, server: str) -> str:

@@ -26,6 +26,7 @@ from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.channels import Channels
+from model_servers.journeys.fetch import Fetch
 from model_servers.journeys.fsck import Fsck
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
@@ -50,14 +51,20 @@ if TYPE_CHECKING:
 def registry(settings: Settings) -> Registry:
     """Give the models of the checkout, and their weights wherever they are."""
     from model_servers.adapters.checkout import Checkout
+    from model_servers.adapters.digest_cache import DigestCache
 
-    return with_weights(Checkout(settings.registry), settings)
+    digests = DigestCache(settings.work / "digests")
+    checkout = Checkout(settings.registry, digest=digests.digest)
+    return with_weights(checkout, settings)
 
 
 def with_weights(models: Registry, settings: Settings) -> Registry:
     """Let weights that are elsewhere be files of their models."""
     from model_servers.adapters import web
     from model_servers.adapters.blob_cache import BlobCache
+    from model_servers.adapters.digest_cache import DigestCache
+
+    digests = DigestCache(settings.work / "digests")
 
     def bucket(name: str) -> Store:
         return store(f"s3://{name}", endpoint_url=settings.endpoint_url)
@@ -70,7 +77,9 @@ def with_weights(models: Registry, settings: Settings) -> Registry:
 
     return Weights(
         registry=models,
-        cache=BlobCache(settings.cache, max_bytes=settings.cache_max_bytes),
+        cache=BlobCache(
+            settings.cache, max_bytes=settings.cache_max_bytes, digest=digests.digest
+        ),
         trust=settings.trust,
         releases=releases_store,
         bucket=bucket,
@@ -79,11 +88,11 @@ def with_weights(models: Registry, settings: Settings) -> Registry:
     )
 
 
-def hash_file(file: Path) -> Digests:
+def digests_of(file: Path) -> Digests:
     """Read a file once for all its digests."""
-    from model_servers.adapters import checkout
+    from model_servers.adapters.file_digests import digest_file
 
-    return checkout.hash_file(file)
+    return digest_file(file)
 
 
 def init(settings: Settings) -> Init:
@@ -256,6 +265,18 @@ def channels(at: ProbedStore) -> Channels:
 
     catalog = Catalog(store=at, releases=releases(at))
     return Channels(store=at, catalog=catalog, read_pointer=read_pointer)
+
+
+def fetch(folder: Path, at: ProbedStore) -> Fetch:
+    """Give the journey that brings archives of the store *at* into a folder."""
+    from model_servers.adapters.archive_folder import ArchiveFolder
+
+    return Fetch(
+        store=at,
+        releases=releases(at),
+        archives=ArchiveFolder(folder),
+        channels=channels(at),
+    )
 
 
 def profile(settings: Settings) -> HostProfile:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model_servers.core.findings import Code, Finding
+from model_servers.core.segments import Segment
 
 MODEL_FILE = "model.yaml"
 """The document that makes a directory a model."""
@@ -45,6 +46,8 @@ class Digests:
     size_bytes: int
     sha256: str
     crc32: int
+    segments: tuple[Segment, ...] = ()
+    """By their places in the file; none if it is one segment."""
 
 
 @dataclass(frozen=True, kw_only=True)

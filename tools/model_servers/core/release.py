@@ -9,25 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from model_servers.core.canonical import canonical_json
 from model_servers.core.names import Ref, Version
+from model_servers.core.segments import Run, Segment, covers, gaps
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-SEGMENT_MAX_BYTES = 32 * 2**20
-"""The unit of moving and verifying bytes; measured as the fastest on loopback."""
-
 _RELEASE_FILE = "release.json"
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A run of bytes of the archive with its digest."""
-
-    offset: int
-    """In the archive."""
-
-    length: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -41,11 +28,17 @@ class ReleasedMember:
     length: int
     sha256: str
     segments: tuple[Segment, ...] = ()
-    """Only for members longer than a segment; they cover it without a gap."""
+    """Only where there are several; they have every byte of the member once."""
 
-    def ranges(self) -> tuple[Segment, ...]:
-        """Give what to fetch, in order; one run of bytes for a small member."""
-        return self.segments or (Segment(self.offset, self.length, self.sha256),)
+    @property
+    def run(self) -> Run:
+        """Where it is in the archive."""
+        return Run(self.offset, self.length)
+
+    def parts(self) -> tuple[Segment, ...]:
+        """Give what to move and verify; a small member is one segment, if any."""
+        whole = (Segment((self.run,), self.sha256),) if self.length else ()
+        return self.segments or whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +48,18 @@ class Archive:
     size_bytes: int
     sha256: str
     members: tuple[ReleasedMember, ...]
+    framing_sha256: str
+    """Of all bytes that are no member's: headers, padding, the directory."""
+
+    @property
+    def framing(self) -> Segment:
+        """What makes an archive of the members: the bytes before, between and behind.
+
+        With it, verified segments are a verified archive, and nobody needs to hash
+        the whole once more.
+        """
+        runs = sorted(member.run for member in self.members if member.length)
+        return Segment(tuple(gaps(runs, Run(0, self.size_bytes))), self.framing_sha256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +95,7 @@ class Release:
                     "key": self.key,
                     "size": archive.size_bytes,
                     "sha256": archive.sha256,
+                    "framing_sha256": archive.framing_sha256,
                 },
                 "members": [_member_mapping(member) for member in archive.members],
                 "inputs_digest": self.inputs_digest,
@@ -101,13 +107,18 @@ class Release:
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> Self:
-        """Read a document that ``release.schema.json`` has accepted."""
+        """Read a document that ``release.schema.json`` has accepted.
+
+        Raises:
+            ValueError: its segments do not have every byte of their member once.
+        """
         return cls(
             ref=Ref(data["name"], Version.parse(data["version"])),
             archive=Archive(
                 size_bytes=data["archive"]["size"],
                 sha256=data["archive"]["sha256"],
                 members=tuple(_member(member) for member in data["members"]),
+                framing_sha256=data["archive"]["framing_sha256"],
             ),
             inputs_digest=data["inputs_digest"],
             git_commit=data["git_commit"],
@@ -153,14 +164,6 @@ def released_refs(keys: Iterable[str]) -> list[Ref]:
             with suppress(ValueError):
                 refs.append(Ref.parse(entry.replace("/", "@", 1)))
     return sorted(refs)
-
-
-def cut(offset: int, length: int) -> list[tuple[int, int]]:
-    """Cut a member into runs of at most a segment: (offset, length), in order."""
-    return [
-        (start, min(SEGMENT_MAX_BYTES, offset + length - start))
-        for start in range(offset, offset + length, SEGMENT_MAX_BYTES)
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,12 +217,18 @@ def _member_mapping(member: ReleasedMember) -> dict[str, Any]:
     if not member.segments:
         return mapping
     segments = [
-        {"offset": part.offset, "length": part.length, "sha256": part.sha256}
+        {"runs": [list(run) for run in part.runs], "sha256": part.sha256}
         for part in member.segments
     ]
     return {**mapping, "segments": segments}
 
 
 def _member(data: Mapping[str, Any]) -> ReleasedMember:
-    segments = tuple(Segment(**part) for part in data.get("segments", ()))
-    return ReleasedMember(**{**data, "segments": segments})
+    segments = tuple(
+        Segment(tuple(Run(*run) for run in part["runs"]), part["sha256"])
+        for part in data.get("segments", ())
+    )
+    member = ReleasedMember(**{**data, "segments": segments})
+    if segments and not covers(segments, member.run):
+        raise ValueError(f"the segments of {member.path!r} are not the whole of it")
+    return member

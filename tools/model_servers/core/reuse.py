@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from model_servers.core.objects import Copied, Part, Sent
-from model_servers.core.release import Archive, ReleasedMember, Segment
+from model_servers.core.release import Archive, ReleasedMember
+from model_servers.core.segments import Run as Bytes
 
 PART_MIN_BYTES = 5 * 2**20
 """Every part but the last has at least this size.
@@ -53,25 +54,25 @@ def checkpoint_key(sha256: str) -> str:
 def holdings(key: str, members: Iterable[ReleasedMember]) -> dict[str, Copied]:
     """Say where an archive of the store holds which bytes, by their digest."""
     return {
-        part.sha256: Copied(key, part.offset, part.length)
+        sha256: Copied(key, *place)
         for member in members
-        for part in (_whole(member), *member.ranges())
+        for sha256, place in ((member.sha256, member.run), *_segments(member))
     }
 
 
 def known_runs(archive: Archive, held: Mapping[str, Copied]) -> list[Run]:
     """Give the runs of *archive* that are *held*, joined where both sides allow it."""
     runs: list[Run] = []
-    for part in sorted(_parts(archive, held), key=lambda part: part.offset):
-        source = held.get(part.sha256)
-        if source is None or source.length != part.length or not part.length:
+    for sha256, place in sorted(_parts(archive, held), key=lambda part: part[1]):
+        source = held.get(sha256)
+        if source is None or source.length != place.length or not place.length:
             continue
-        if runs and _continues(runs[-1], part.offset, source):
+        if runs and _continues(runs[-1], place.offset, source):
             last = runs.pop()
             length = last.source.length + source.length
             runs.append(replace(last, source=replace(last.source, length=length)))
         else:
-            runs.append(Run(part.offset, source))
+            runs.append(Run(place.offset, source))
     return [run for run in runs if run.source.length >= PART_MIN_BYTES]
 
 
@@ -127,16 +128,19 @@ def whole_file(size_bytes: int) -> list[Part]:
     return plan_parts(size_bytes, ()) or [Sent(0, 0)]
 
 
-def _parts(archive: Archive, held: Mapping[str, Copied]) -> Iterator[Segment]:
+def _parts(archive: Archive, held: Mapping[str, Copied]) -> Iterator[tuple[str, Bytes]]:
     for member in archive.members:
         if member.sha256 in held:
-            yield _whole(member)
+            yield member.sha256, member.run
         else:
-            yield from member.ranges()
+            yield from _segments(member)
 
 
-def _whole(member: ReleasedMember) -> Segment:
-    return Segment(member.offset, member.length, member.sha256)
+def _segments(member: ReleasedMember) -> Iterator[tuple[str, Bytes]]:
+    """Yield the segments that are one run; the others have only small tensors."""
+    for part in member.parts():
+        if len(part.runs) == 1:
+            yield part.sha256, part.runs[0]
 
 
 def _continues(run: Run, offset: int, source: Copied) -> bool:

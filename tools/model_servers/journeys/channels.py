@@ -84,6 +84,10 @@ class Channels:
         ]
         return [one for one in moved if one.changed]
 
+    def read(self, channel: str) -> Pointer:
+        """Give a channel; it points to nothing if the store does not have it."""
+        return self._find(channel)[0]
+
     def _moved(self, channel: str, wanted: Wanted, *, prune: bool) -> Move:
         """Move one channel from wherever it is now."""
         for _ in range(_RACES):

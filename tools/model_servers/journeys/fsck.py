@@ -19,12 +19,8 @@ from model_servers.core.fsck import (
 )
 from model_servers.core.index import INDEX_KEY
 from model_servers.core.names import Ref
-from model_servers.core.release import (
-    Release,
-    Segment,
-    release_key,
-    released_refs,
-)
+from model_servers.core.release import Release, release_key, released_refs
+from model_servers.core.segments import Segment
 from model_servers.errors import OutsideError, RequestError
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.contents import sha256
@@ -141,16 +137,18 @@ class Fsck:
         if stored is None or stored.size_bytes != release.archive.size_bytes:
             return fault
         for member in release.archive.members:
-            for part in member.ranges():
+            for part in member.parts():
                 if not self._is_right(fault.key, part):
-                    end = part.offset + part.length
-                    place = f"{member.path}, bytes {part.offset} to {end}"
-                    return Fault(fault.key, f"{fault.message}; damaged: {place}")
+                    place = f"bytes {part.runs[0].offset} to {part.runs[-1].end}"
+                    message = f"{fault.message}; damaged: {member.path}, {place}"
+                    return Fault(fault.key, message)
         return Fault(fault.key, f"{fault.message}; damaged: between the members")
 
     def _is_right(self, key: str, part: Segment) -> bool:
-        data = self.store.read_range(key, part.offset, part.length)
-        return hashlib.sha256(data).hexdigest() == part.sha256
+        digest = hashlib.sha256()
+        for run in part.runs:
+            digest.update(self.store.read_range(key, run.offset, run.length))
+        return digest.hexdigest() == part.sha256
 
     def _rebuild(self, documents: Documents, tally: _Tally) -> bool:
         """Make the index anew, and say whether it was wrong."""

@@ -29,6 +29,7 @@ from model_servers.core.plan import (
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError, OutsideError, RefusedError
 from model_servers.journeys.catalog import Catalog
+from model_servers.journeys.released_bytes import ReleasedBytes
 from model_servers.ports import ModelServer, ModelStore, OnBytes, Releases, Store
 
 _POLL_S = 0.5
@@ -248,9 +249,7 @@ class Sync:
     def _install(self, release: Release, fetch_bytes: int, watcher: Watcher) -> None:
         self.model_store.install(
             release,
-            read_range=lambda offset, length: self.store.read_range(
-                release.key, offset, length
-            ),
+            read_range=ReleasedBytes(self.store, release).read_range,
             on_bytes=watcher.fetching(release, fetch_bytes),
         )
 

@@ -1,0 +1,108 @@
+"""Fetches out of a real S3 server, beside clients that verify nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import boto3
+
+import zoo
+from benchmarks.releases.builds import registry_of
+from benchmarks.releases.measured import MS, Run, best, run
+from servers.s3 import S3Server
+
+BUCKET = "releases"
+_DOWNLOAD = """\
+import hashlib, sys
+import boto3
+bucket, key, path, endpoint_url = sys.argv[1:]
+boto3.client("s3", endpoint_url=endpoint_url).download_file(bucket, key, path)
+digest = hashlib.sha256()
+with open(path, "rb") as stream:
+    while chunk := stream.read(2**20):
+        digest.update(chunk)
+print(digest.hexdigest())
+"""
+
+
+class Bench:
+    """A server with releases of one model, and a folder to fetch into."""
+
+    def __init__(self, folder: Path, server: S3Server) -> None:
+        self._folder = folder
+        self._here = folder / "here"
+        self._environment = {
+            "AWS_ACCESS_KEY_ID": server.access_key,
+            "AWS_SECRET_ACCESS_KEY": server.secret_key,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        self._endpoint = server.endpoint_url
+        self._s3 = boto3.session.Session(
+            server.access_key, server.secret_key, region_name="us-east-1"
+        ).client("s3", endpoint_url=server.endpoint_url)
+        self._s3.create_bucket(Bucket=BUCKET)
+
+    def publish(self, checkpoint: Path, version: str, *, code: str) -> Run:
+        """Release a version."""
+        registry = registry_of(
+            self._folder, checkpoint, version=version, code=f"{code}{zoo.HANDLER}"
+        )
+        return self._ms("publish", "--registry", str(registry))
+
+    def measure(self, *, rounds: int) -> dict[str, Run]:
+        """Fetch 1.0 with every client that is here."""
+        found = {
+            "ms fetch, verified": best(rounds, self.fetch, before=self._afresh),
+            "boto3 download_file, then sha256": best(
+                rounds, self._boto3, before=self._afresh
+            ),
+        }
+        target = str(self._here / "other.mar")
+        source = f"s3://{BUCKET}/{self._key()}"
+        if aws := shutil.which("aws"):
+            copy = [aws, "--endpoint-url", self._endpoint, "s3", "cp", source, target]
+            found["aws s3 cp, not verified"] = best(
+                rounds, lambda: self._run(copy), before=self._afresh
+            )
+        if s5cmd := shutil.which("s5cmd"):
+            fetch = [s5cmd, "--endpoint-url", self._endpoint, "cp", source, target]
+            found["s5cmd cp, not verified"] = best(
+                rounds, lambda: self._run(fetch), before=self._afresh
+            )
+        return found
+
+    def fetch(self, version: str = "1.0") -> Run:
+        """Fetch a version beside what is there."""
+        flags = [f"big@{version}", "-o", str(self._here), "--json"]
+        return self._ms("fetch", *flags)
+
+    def fetch_after(self, before: str, version: str) -> tuple[Run, int]:
+        """Fetch a version where another one is; give the bytes that came, too."""
+        self._afresh()
+        self.fetch(before)
+        found = self.fetch(version)
+        return found, json.loads(found.out)["fetched_bytes"]
+
+    def _boto3(self) -> Run:
+        target = str(self._here / "other.mar")
+        script = [sys.executable, "-c", _DOWNLOAD, BUCKET, self._key(), target]
+        return self._run([*script, self._endpoint])
+
+    def _key(self) -> str:
+        listed = self._s3.list_objects_v2(Bucket=BUCKET, Prefix="models/big/1.0/")
+        (key,) = (one["Key"] for one in listed["Contents"] if one["Size"] > 10**6)
+        return key
+
+    def _ms(self, *arguments: str) -> Run:
+        store = ["--store", f"s3://{BUCKET}", "--endpoint-url", self._endpoint]
+        return self._run([*MS, *arguments, *store])
+
+    def _run(self, command: list[str]) -> Run:
+        return run(command, cwd=self._folder, environment=self._environment)
+
+    def _afresh(self) -> None:
+        shutil.rmtree(self._here, ignore_errors=True)
+        self._here.mkdir()

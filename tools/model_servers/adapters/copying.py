@@ -1,0 +1,46 @@
+"""Copies ranges between files; a file system that can share blocks shares them."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+_CANNOT = {
+    errno.EXDEV,
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.EIO,
+}
+"""How kernels and file systems say that they do not copy between these two files."""
+
+_CHUNK_BYTES = 4 * 2**20
+
+
+def copy_range(source: int, start: int, target: int, to: int, length: int) -> int:
+    """Copy *length* bytes from *start* of one open file to place *to* of another.
+
+    Returns:
+        The bytes copied; fewer than asked where the source ends before.
+    """
+    copied = 0
+    while copied < length:
+        count = _copy(source, start + copied, target, to + copied, length - copied)
+        if count == 0:
+            break
+        copied += count
+    return copied
+
+
+def _copy(source: int, start: int, target: int, to: int, length: int) -> int:
+    try:
+        count = os.copy_file_range(source, target, length, start, to)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+        count = 0
+    # Some file systems answer 0 where they cannot, and not only at the end.
+    return count or os.pwrite(
+        target, os.pread(source, min(length, _CHUNK_BYTES), start), to
+    )

@@ -1,0 +1,60 @@
+"""What several adapters ask of a disk: room, bytes that stay, and honest errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from model_servers.errors import OutsideError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""How a disk says that it has no room."""
+
+SPARE_BYTES = 64 * 2**20
+"""What must be left on a disk after a fetch."""
+
+_MAKE_ROOM = "make room on the disk"
+
+
+def check_room(folder: Path, needed_bytes: int, *, what: str) -> None:
+    """Stop before anything is fetched that would not fit.
+
+    Raises:
+        OutsideError: *folder*'s disk has less room than needed.
+    """
+    needed = needed_bytes + SPARE_BYTES
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutsideError(
+            f"{what} needs {needed} bytes in {folder}, {free} are free", hint=_MAKE_ROOM
+        )
+
+
+def sync(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def failures(what: str) -> Iterator[None]:
+    """Tell failures of the disk as what they are.
+
+    Raises:
+        OutsideError: the block has raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        is_full = error.errno in FULL
+        raise OutsideError(
+            f"{what} failed: {error}",
+            hint=_MAKE_ROOM if is_full else "check the folder's permissions",
+        ) from error

@@ -1,0 +1,44 @@
+"""Reads a released archive by ranges, and never two different ones in one fetch."""
+
+from __future__ import annotations
+
+import threading
+
+from model_servers.core.release import Release
+from model_servers.errors import OutsideError
+from model_servers.ports import Store
+
+
+class ReleasedBytes:
+    """The bytes of one archive in a store, pinned at the first read."""
+
+    def __init__(self, store: Store, release: Release) -> None:
+        self._store = store
+        self._release = release
+        self._lock = threading.Lock()
+        self._token: str | None = None
+
+    def read_range(self, offset: int, length: int) -> bytes:
+        """Give exactly these bytes.
+
+        Raises:
+            OutsideError: the store failed, or the archive is gone or another one.
+        """
+        with self._lock:
+            if self._token is None:
+                self._token = self._pinned()
+        return self._store.read_range(
+            self._release.key, offset, length, token=self._token
+        )
+
+    def _pinned(self) -> str:
+        key, expected = self._release.key, self._release.archive.size_bytes
+        stored = self._store.stat(key)
+        if stored is not None and stored.size_bytes == expected:
+            return stored.token
+        found = "is gone" if stored is None else f"has {stored.size_bytes} bytes"
+        raise OutsideError(
+            f"{self._store.address}/{key} {found}, {self._release.ref} was released "
+            f"with {expected}",
+            hint="restore it from a copy of the store, or publish it again",
+        )
