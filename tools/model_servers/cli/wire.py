@@ -20,6 +20,7 @@ from model_servers.cli.settings import Settings
 from model_servers.cli.watch import fetching
 from model_servers.core.contribution import Digests
 from model_servers.core.doctor import Machine
+from model_servers.core.given import GivenArchive
 from model_servers.core.profile import HostProfile
 from model_servers.core.release import Release
 from model_servers.errors import RequestError
@@ -28,6 +29,7 @@ from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.channels import Channels
 from model_servers.journeys.fetch import Fetch
 from model_servers.journeys.fsck import Fsck
+from model_servers.journeys.given import PublishGiven
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
 from model_servers.journeys.mirror import Mirror
@@ -238,6 +240,18 @@ def as_released(settings: Settings, release: Release) -> Iterator[Build]:
     name = release.ref.name
     with at_commit(settings.registry, release.git_commit, name) as models:
         yield build_from(with_weights(models, settings))
+
+
+def publish_given(at: ProbedStore) -> PublishGiven:
+    """Give the journey that releases archives as they are."""
+    return PublishGiven(store=at, releases=releases(at))
+
+
+def given_archive(path: Path) -> GivenArchive:
+    """Read an archive that others have made."""
+    from model_servers.adapters import given_archive
+
+    return given_archive.read(path)
 
 
 def mirror(source: Store, target: ProbedStore) -> Mirror:

@@ -112,6 +112,14 @@ class Serving:
     gpu_memory_mib: int | None = None
     """``system.maxGPUMemory``, for one worker; the guide's MB are 2^20 bytes."""
 
+    def resources(self) -> dict[str, int]:
+        """Give what a release says that the model needs."""
+        declared = {
+            "gpu_memory_mib": self.gpu_memory_mib,
+            "workers": self.min_workers,
+        }
+        return {name: value for name, value in declared.items() if value is not None}
+
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> Self:
         """Read a document that ``model-config.schema.json`` has accepted."""

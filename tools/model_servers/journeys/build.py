@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -97,13 +96,5 @@ class Build:
             inputs_digest=recipe.inputs_digest,
             git_commit=self.registry.commit(),
             toolchain=self.writer.toolchain(),
-            resources=_resources(recipe.serving),
+            resources=recipe.serving.resources(),
         )
-
-
-def _resources(serving: Serving) -> Mapping[str, int]:
-    declared = {
-        "gpu_memory_mib": serving.gpu_memory_mib,
-        "workers": serving.min_workers,
-    }
-    return {name: value for name, value in declared.items() if value is not None}
