@@ -145,7 +145,11 @@ def honest(tmp_path_factory) -> Made:
         registry,
         "steady",
         version="1.2.0",
-        files={**files, "checkpoint.pt": zoo.checkpoint_of(1000), "golden/dot.yaml": DOT},
+        files={
+            **files,
+            "checkpoint.pt": zoo.checkpoint_of(1000),
+            "golden/dot.yaml": DOT,
+        },
     )
     release(registry, store, "2026-03-04")
     say(store)

@@ -602,6 +602,7 @@ def test_codes_keep_their_meaning():
         "LARGE_FILE": "MS052",
         "WRONG_WEIGHTS": "MS053",
         "UNREADABLE_CHECKPOINT": "MS054",
+        "ORIGIN": "MS055",
         "GOLDEN": "MS060",
         "UNRECORDED": "MS061",
         "INPUTS_CHANGED": "MS070",

@@ -1,5 +1,7 @@
 """Every kind of finding can be found, and is found alone."""
 
+from argparse import Namespace
+
 import pytest
 
 from fakes.watcher import Quiet
@@ -9,6 +11,8 @@ from model_servers.adapters.handler_probe import SubprocessProbe
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
+from model_servers.cli.settings import Settings
+from model_servers.cli.wire import registry
 from model_servers.core.findings import Code
 from model_servers.journeys.build import Build
 from model_servers.journeys.publish import Publish
@@ -43,9 +47,10 @@ def test_the_smallest_fault_is_found_and_nothing_else(tmp_path, code):
         publish(trigger.released.make(tmp_path / "before"), store)
     directory = trigger.make(tmp_path / "registry")
 
+    settings = Settings.of(Namespace(registry=str(directory.parent)), {})
     probing = Probing(probe=SubprocessProbe(), processes=1, not_checked=pytest.fail)
     found = validate(
-        Checkout(directory.parent),
+        registry(settings),
         [directory.name],
         today=TODAY,
         probing=probing if code in PROBED else None,

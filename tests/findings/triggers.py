@@ -122,6 +122,16 @@ TRIGGERS: Mapping[Code, Trigger] = {
         }
     ),
     Code.UNREADABLE_CHECKPOINT: Trigger(files={"checkpoint.pt": zoo.CHECKPOINT[:99]}),
+    Code.ORIGIN: Trigger(
+        files={"checkpoint.pt": None},
+        model={
+            "checkpoint": {
+                "uri": "https://example.org/checkpoint.pt",
+                "sha256": "00" * 32,
+                "size": 2048,
+            }
+        },
+    ),
     Code.GOLDEN: Trigger(files={"golden/case.yaml": None}),
     Code.INPUTS_CHANGED: Trigger(
         config={"batchSize": 2}, released=Trigger(config={"batchSize": 1})

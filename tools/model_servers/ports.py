@@ -39,8 +39,17 @@ class Registry(Protocol):
     def digests(self, name: str, path: str) -> Digests:
         """Hash one file of a model."""
 
-    def checkpoint(self, name: str, path: str) -> CheckpointFacts:
-        """Say what one file of a model holds as a checkpoint; executes nothing."""
+    def sha256(self, name: str, path: str) -> str:
+        """Give the sha256 of one file; of weights elsewhere, what is declared."""
+
+    def checkpoint(
+        self, name: str, path: str, *, fetch: bool = True
+    ) -> CheckpointFacts | None:
+        """Say what one file of a model holds as a checkpoint; executes nothing.
+
+        None of weights that are elsewhere: not those that are declared, or without
+        *fetch*.
+        """
 
     def path(self, name: str, path: str) -> Path:
         """Say where one file of a model is."""
@@ -61,6 +70,24 @@ class HandlerProbe(Protocol):
 
     def stop(self) -> None:
         """End what is running, and start nothing more."""
+
+
+class BlobCache(Protocol):
+    """Large files by their sha256, of which some are forgotten in time."""
+
+    def find(self, sha256: str, size_bytes: int) -> Path | None:
+        """Give a blob; None if it is not here."""
+
+    def digests(self, path: Path) -> Digests:
+        """Hash a blob."""
+
+    def remove(self, sha256: str) -> None:
+        """Forget a blob; done if it is not here."""
+
+    def add(
+        self, sha256: str, size_bytes: int, chunks: Iterable[bytes]
+    ) -> tuple[Path | None, Digests]:
+        """Take a blob in; None, and what came instead, if it is another."""
 
 
 class ModelTexts(Protocol):

@@ -79,9 +79,15 @@ class LooseFiles:
         del name  # there is only one
         return digest_file(self._paths[path])
 
-    def checkpoint(self, name: str, path: str) -> CheckpointFacts:
+    def sha256(self, name: str, path: str) -> str:
+        """Give the sha256 of one file of the model."""
+        return self.digests(name, path).sha256
+
+    def checkpoint(
+        self, name: str, path: str, *, fetch: bool = True
+    ) -> CheckpointFacts:
         """Say what one of the files holds as a checkpoint; executes nothing."""
-        del name  # there is only one
+        del name, fetch  # there is only one, and every file is here
         return checkpoint_file.read(self._paths[path])
 
     def path(self, name: str, path: str) -> Path:

@@ -44,14 +44,24 @@ def named(wanted: Collection[str], settings: Settings) -> list[str]:
 
 
 def of_models(
-    names: Collection[str], settings: Settings, *, imports_code: bool = False
+    names: Collection[str],
+    settings: Settings,
+    *,
+    imports_code: bool = False,
+    fetch: bool = True,
 ) -> list[Finding]:
     """Validate models, as of today."""
     # Days begin and end in UTC, so that a pull request and its author agree.
     today = datetime.now(timezone.utc).date().isoformat()
-    probing = wire.probing(say) if imports_code else None
-    registry = wire.registry(settings)
-    return find(registry, names, today=today, probing=probing) if names else []
+    if not names:
+        return []
+    return find(
+        wire.registry(settings),
+        names,
+        today=today,
+        fetch=fetch,
+        probing=wire.probing(say) if imports_code else None,
+    )
 
 
 def _has_errors(name: str, findings: list[Finding], settings: Settings) -> bool:

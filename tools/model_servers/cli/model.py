@@ -161,10 +161,12 @@ def findings_of(
 ) -> tuple[list[str], list[Finding]]:
     """Validate the models asked for, or all; give their names and what is wrong.
 
-    Hints are for ``ms validate``: nothing that comes after it stops for one.
+    Hints are for ``ms validate``: nothing that comes after it stops for one. What
+    comes after fetches the weights that it needs, and verifies them then.
     """
     names = named(wanted, settings)
-    return names, [one for one in of_models(names, settings) if one.is_error]
+    found = of_models(names, settings, fetch=False)
+    return names, [one for one in found if one.is_error]
 
 
 def _status(findings: list[Finding]) -> ExitStatus:

@@ -8,6 +8,7 @@ from model_servers import __version__
 from model_servers.cli import (
     archive,
     channels,
+    checkpoint,
     demo,
     doctor,
     fetch,
@@ -41,6 +42,7 @@ _COMMANDS = (
     versions.add_diff,
     model.add_build,
     archive.add,
+    checkpoint.add,
     golden.add,
     model.add_test,
     serve.add,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
+from typing import Any
 
 from model_servers.cli import flags, render, wire
 from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
-from model_servers.errors import ExitStatus
+from model_servers.core.presentation import visible
+from model_servers.core.release import Release
+from model_servers.errors import ExitStatus, RequestError
 
 
 def add(commands: Commands) -> None:
@@ -23,6 +27,11 @@ def add(commands: Commands) -> None:
     )
     flags.models(command, "*")
     command.add_argument(
+        "--mar",
+        metavar="FILE",
+        help="release this archive of torch-model-archiver as it is, and no model",
+    )
+    command.add_argument(
         "--dry-run", action="store_true", help="show what would be released"
     )
     flags.as_json(command)
@@ -32,6 +41,8 @@ def add(commands: Commands) -> None:
 
 def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Release what the store lacks, if nothing is wrong with any of the models."""
+    if options.mar is not None:
+        return _publish_given(options, settings)
     names, findings = findings_of(options.models, settings)
     if findings:
         say(render.findings_text(findings, models=len(names)))
@@ -53,3 +64,40 @@ def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             f"{at.address}: {len(plan.new)} released, {len(plan.unchanged)} unchanged"
         )
     return ExitStatus.REFUSED if plan.conflicts else ExitStatus.DONE
+
+
+def _publish_given(options: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Release an archive that others have made."""
+    if options.models:
+        raise RequestError(
+            "--mar releases an archive, and models are named too",
+            hint="leave out --mar, or the names",
+        )
+    path = Path(options.mar)
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    given = wire.given_archive(path)
+    journey = wire.publish_given(at)
+    release, is_there = journey.plan(given)
+    if not options.dry_run:
+        with watcher() as console:
+            journey.run(given, path, console)
+    if options.json:
+        found = {
+            "ref": str(release.ref),
+            "new": not is_there,
+            "members": _rows(release),
+        }
+        print(json.dumps(found, indent=2))
+        return ExitStatus.DONE
+    done = "unchanged" if is_there else "to release" if options.dry_run else "released"
+    print(f"{at.address}: {release.ref} {done}")
+    for row in _rows(release):
+        print(f"  {visible(row['path'])}  {render.size(row['size'])}")
+    return ExitStatus.DONE
+
+
+def _rows(release: Release) -> list[dict[str, Any]]:
+    return [
+        {"path": one.path, "size": one.length, "sha256": one.sha256}
+        for one in release.archive.members
+    ]

@@ -10,11 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_servers.core.origins import DEFAULT_HOSTS, DEFAULT_MAX_BYTES, Trust
+from model_servers.errors import RequestError
+
 REGISTRY = "MODEL_SERVERS_REGISTRY"
 STORE = "MODEL_SERVERS_STORE"
 ENDPOINT_URL = "MODEL_SERVERS_ENDPOINT_URL"
 PROFILE = "MODEL_SERVERS_PROFILE"
 WORK = "MODEL_SERVERS_WORK"
+CACHE = "MODEL_SERVERS_CACHE"
+CACHE_MAX_BYTES = "MODEL_SERVERS_CACHE_MAX_BYTES"
+CHECKPOINT_HOSTS = "MODEL_SERVERS_CHECKPOINT_HOSTS"
+CHECKPOINT_MAX_BYTES = "MODEL_SERVERS_CHECKPOINT_MAX_BYTES"
+
+_CACHE_MAX_BYTES = 64 * 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +36,13 @@ class Settings:
     profile: Path
     work: Path
     """Where `ms test` and `ms demo` keep what a second run need not do again."""
+
+    cache: Path
+    """Where weights are kept that are not in git."""
+
+    cache_max_bytes: int
+    trust: Trust
+    """From where weights are fetched, and how many bytes."""
 
     @classmethod
     def of(
@@ -44,4 +60,31 @@ class Settings:
             endpoint_url=setting("endpoint_url", ENDPOINT_URL),
             profile=Path(setting("profile", PROFILE) or "sync.yaml"),
             work=Path(setting("work", WORK) or ".work").absolute(),
+            cache=_cache(environment),
+            cache_max_bytes=_bytes(environment, CACHE_MAX_BYTES, _CACHE_MAX_BYTES),
+            trust=Trust(
+                hosts=_names(environment.get(CHECKPOINT_HOSTS)) or DEFAULT_HOSTS,
+                max_bytes=_bytes(environment, CHECKPOINT_MAX_BYTES, DEFAULT_MAX_BYTES),
+            ),
         )
+
+
+def _cache(environment: Mapping[str, str]) -> Path:
+    if environment.get(CACHE):
+        return Path(environment[CACHE]).absolute()
+    home = environment.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(home) / "model-servers" / "checkpoints"
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(one.strip() for one in (text or "").split(",") if one.strip())
+
+
+def _bytes(environment: Mapping[str, str], variable: str, otherwise: int) -> int:
+    text = environment.get(variable) or str(otherwise)
+    if not text.isdecimal():
+        raise RequestError(
+            f"{variable} is {text!r}, expected a number of bytes",
+            hint=f"unset it; then it is {otherwise}",
+        )
+    return int(text)

@@ -62,6 +62,10 @@ class ConsoleWatcher:
         if moved.why_not_copied:
             say(f"  the store could not copy, so all was sent: {moved.why_not_copied}")
 
+    def storing(self, name: str, size_bytes: int) -> OnBytes:
+        """Show bytes, rate and time left."""
+        return self._progress(f"store {name}", size_bytes)
+
     def checking(self, key: str, size_bytes: int) -> OnBytes:
         """Show bytes, rate and time left."""
         return self._progress(f"check {key.rpartition('/')[2]}", size_bytes)
@@ -98,21 +102,38 @@ class ConsoleWatcher:
 
     def _progress(self, text: str, size_bytes: int) -> OnBytes:
         self.close()
-        bar: tqdm[NoReturn] = tqdm(
-            desc=text,
-            total=size_bytes,
-            unit="B",
-            unit_scale=True,
-            unit_divisor=1024,
-            leave=False,
-            disable=not is_watched() or size_bytes == 0,
-        )
+        bar = _bar(text, size_bytes)
         self._bar = bar
 
         def on_bytes(count: int) -> None:
             bar.update(count)
 
         return on_bytes
+
+
+def fetching(what: str, size_bytes: int) -> OnBytes:
+    """Show how weights come; the bar goes with the last byte."""
+    say(f"fetch {visible(what)}")
+    bar = _bar("fetch", size_bytes)
+
+    def on_bytes(count: int) -> None:
+        bar.update(count)
+        if bar.n >= size_bytes:
+            bar.close()
+
+    return on_bytes
+
+
+def _bar(text: str, size_bytes: int) -> tqdm[NoReturn]:
+    return tqdm(
+        desc=text,
+        total=size_bytes,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        leave=False,
+        disable=not is_watched() or size_bytes == 0,
+    )
 
 
 @contextmanager

@@ -286,6 +286,15 @@ class Code(Enum):
         ),
         "Save it again: `torch.save(model.state_dict(), path)`.",
     )
+    ORIGIN = (
+        "MS055",
+        "The weights are not fetched from where model.yaml says they are.",
+        (
+            "What builds a model fetches its weights: only from hosts that are trusted,"
+            " and no more than fits."
+        ),
+        "Put the weights into the store of the releases: `ms checkpoint add FILE`.",
+    )
     GOLDEN = (
         "MS060",
         "The model has no golden case, or a case cannot be used.",

@@ -49,6 +49,8 @@ class Checkpoint:
 
     sha256: str
     size_bytes: int
+    uri: str | None = None
+    """Where they are, if not in git."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,11 @@ class ModelSpec:
             maintainers=tuple(data["maintainers"]),
             build=Build.from_mapping(data["build"]),
             checkpoint=checkpoint
-            and Checkpoint(sha256=checkpoint["sha256"], size_bytes=checkpoint["size"]),
+            and Checkpoint(
+                sha256=checkpoint["sha256"],
+                size_bytes=checkpoint["size"],
+                uri=checkpoint.get("uri"),
+            ),
             golden=data.get("golden", "golden"),
         )
 
@@ -105,6 +111,14 @@ class Serving:
 
     gpu_memory_mib: int | None = None
     """``system.maxGPUMemory``, for one worker; the guide's MB are 2^20 bytes."""
+
+    def resources(self) -> dict[str, int]:
+        """Give what a release says that the model needs."""
+        declared = {
+            "gpu_memory_mib": self.gpu_memory_mib,
+            "workers": self.min_workers,
+        }
+        return {name: value for name, value in declared.items() if value is not None}
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> Self:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,8 +59,7 @@ class Build:
         serving = Serving.from_mapping(contribution.config.data)
         members = tuple(plan_members(spec, serving, contribution.files))
         digests = {
-            path: self.registry.digests(name, path).sha256
-            for path in used_files(members)
+            path: self.registry.sha256(name, path) for path in used_files(members)
         }
         return Recipe(
             spec=spec,
@@ -98,13 +96,5 @@ class Build:
             inputs_digest=recipe.inputs_digest,
             git_commit=self.registry.commit(),
             toolchain=self.writer.toolchain(),
-            resources=_resources(recipe.serving),
+            resources=recipe.serving.resources(),
         )
-
-
-def _resources(serving: Serving) -> Mapping[str, int]:
-    declared = {
-        "gpu_memory_mib": serving.gpu_memory_mib,
-        "workers": serving.min_workers,
-    }
-    return {name: value for name, value in declared.items() if value is not None}

@@ -139,16 +139,16 @@ class Fsck:
         for member in release.archive.members:
             for part in member.parts():
                 if not self._is_right(fault.key, part):
-                    first, last = part.runs[0], part.runs[-1]
-                    place = f"{member.path}, bytes {first.offset} to {last.end}"
-                    return Fault(fault.key, f"{fault.message}; damaged: {place}")
+                    place = f"bytes {part.runs[0].offset} to {part.runs[-1].end}"
+                    message = f"{fault.message}; damaged: {member.path}, {place}"
+                    return Fault(fault.key, message)
         return Fault(fault.key, f"{fault.message}; damaged: between the members")
 
     def _is_right(self, key: str, part: Segment) -> bool:
-        found = hashlib.sha256()
+        digest = hashlib.sha256()
         for run in part.runs:
-            found.update(self.store.read_range(key, run.offset, run.length))
-        return found.hexdigest() == part.sha256
+            digest.update(self.store.read_range(key, run.offset, run.length))
+        return digest.hexdigest() == part.sha256
 
     def _rebuild(self, documents: Documents, tally: _Tally) -> bool:
         """Make the index anew, and say whether it was wrong."""

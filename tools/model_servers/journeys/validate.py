@@ -46,6 +46,7 @@ def validate(
     *,
     today: str = "",
     released: Iterable[str] = (),
+    fetch: bool = True,
     probing: Probing | None = None,
 ) -> list[Finding]:
     """Give everything that is wrong with these models, by file and place.
@@ -54,13 +55,18 @@ def validate(
         registry: where the models are.
         names: which of them.
         today: as ``YYYY-MM-DD``, for exceptions that expire; without it none has.
+        fetch: have a look at weights that are elsewhere; without it, what is
+            declared of them counts, for whoever fetches them anyway.
         released: names of models that hosts may know, though the registry does not.
         probing: how to import the code of models that are otherwise right; None
             imports nothing.
     """
     others = rules.by_look({*registry.names(), *released})
     names = list(names)
-    found = [_of_model(registry, name, others=others, today=today) for name in names]
+    found = [
+        _of_model(registry, name, others=others, today=today, fetch=fetch)
+        for name in names
+    ]
     if probing is not None:
         sound = [
             name
@@ -76,14 +82,25 @@ def validate(
 
 
 def _of_model(
-    registry: Registry, name: str, *, others: Mapping[str, Collection[str]], today: str
+    registry: Registry,
+    name: str,
+    *,
+    others: Mapping[str, Collection[str]],
+    today: str,
+    fetch: bool,
 ) -> list[Finding]:
     contribution = registry.read(name)
+
+    def digest(path: str) -> str:
+        if fetch:
+            return registry.digests(name, path).sha256
+        return registry.sha256(name, path)
+
     found = rules.check(
         contribution,
-        lambda path: registry.digests(name, path).sha256,
+        digest,
         others=others,
-        checkpoint=lambda path: registry.checkpoint(name, path),
+        checkpoint=lambda path: registry.checkpoint(name, path, fetch=fetch),
     )
     return presentable(excepted(found, contribution, today=today))
 

@@ -132,11 +132,16 @@ class _Declared:
     def read(self, name: str) -> Contribution:
         return self.registry.read(name)
 
+    def sha256(self, name: str, path: str) -> str:
+        return self.digests(name, path).sha256
+
     def path(self, name: str, path: str) -> Path:
         return self.registry.path(name, path)
 
-    def checkpoint(self, name: str, path: str) -> CheckpointFacts:
-        return self.registry.checkpoint(name, path)
+    def checkpoint(
+        self, name: str, path: str, *, fetch: bool = True
+    ) -> CheckpointFacts | None:
+        return self.registry.checkpoint(name, path, fetch=fetch)
 
     def commit(self) -> str | None:
         return self.registry.commit()

@@ -16,8 +16,10 @@ from model_servers.cli.wire.hosts import (
     workbench,
 )
 from model_servers.cli.wire.models import (
+    as_released,
     build,
     build_from,
+    digests_of,
     golden_files,
     history,
     init,
@@ -27,19 +29,21 @@ from model_servers.cli.wire.models import (
     maintainer,
     model_texts,
     probing,
+    publish,
     registry,
     schemas,
+    site,
     stamp,
+    with_weights,
 )
 from model_servers.cli.wire.stores import (
-    as_released,
     channels,
     fetch,
     fsck,
+    given_archive,
     mirror,
-    publish,
+    publish_given,
     releases,
-    site,
     store,
 )
 
@@ -48,9 +52,11 @@ __all__ = [
     "build",
     "build_from",
     "channels",
+    "digests_of",
     "examine",
     "fetch",
     "fsck",
+    "given_archive",
     "golden_files",
     "history",
     "init",
@@ -65,6 +71,7 @@ __all__ = [
     "probing",
     "profile",
     "publish",
+    "publish_given",
     "registry",
     "releases",
     "requirements",
@@ -75,5 +82,6 @@ __all__ = [
     "store",
     "sync",
     "torchserve",
+    "with_weights",
     "workbench",
 ]

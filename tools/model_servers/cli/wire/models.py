@@ -1,39 +1,88 @@
-"""Builds what reads, writes and checks the models of a checkout."""
+"""Builds what reads, writes, checks and publishes the models of a checkout."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager
-from functools import partial
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model_servers.cli.settings import Settings
+from model_servers.cli.watch import fetching
+from model_servers.cli.wire.stores import releases, store
+from model_servers.core.contribution import Digests
 from model_servers.core.doctor import Machine
+from model_servers.core.release import Release
+from model_servers.errors import RequestError
 from model_servers.journeys.build import Build
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
+from model_servers.journeys.publish import Publish
+from model_servers.journeys.site import Site
 from model_servers.journeys.validate import Probing
+from model_servers.journeys.weights import Weights
 
 if TYPE_CHECKING:
     from model_servers.ports import (
         GoldenFiles,
         History,
         ModelTexts,
+        ProbedStore,
         Registry,
+        Store,
     )
 
 
 def registry(settings: Settings) -> Registry:
-    """Give the models of the checkout."""
+    """Give the models of the checkout, and their weights wherever they are."""
     from model_servers.adapters.checkout import Checkout
     from model_servers.adapters.digest_cache import DigestCache
 
-    cache = DigestCache(settings.work / "digests")
-    return Checkout(settings.registry, digest=cache.digest)
+    digests = DigestCache(settings.work / "digests")
+    checkout = Checkout(settings.registry, digest=digests.digest)
+    return with_weights(checkout, settings)
+
+
+def with_weights(models: Registry, settings: Settings) -> Registry:
+    """Let weights that are elsewhere be files of their models."""
+    from model_servers.adapters import checkpoint_file, web
+    from model_servers.adapters.blob_cache import BlobCache
+    from model_servers.adapters.digest_cache import DigestCache
+
+    digests = DigestCache(settings.work / "digests")
+
+    def bucket(name: str) -> Store:
+        return store(f"s3://{name}", endpoint_url=settings.endpoint_url)
+
+    @cache
+    def releases_store() -> Store | None:
+        if settings.store is None:
+            return None
+        return store(settings.store, endpoint_url=settings.endpoint_url)
+
+    return Weights(
+        registry=models,
+        cache=BlobCache(
+            settings.cache, max_bytes=settings.cache_max_bytes, digest=digests.digest
+        ),
+        trust=settings.trust,
+        releases=releases_store,
+        bucket=bucket,
+        web=web.read,
+        read_checkpoint=checkpoint_file.read,
+        fetching=fetching,
+    )
+
+
+def digests_of(file: Path) -> Digests:
+    """Read a file once for all its digests."""
+    from model_servers.adapters.file_digests import digest_file
+
+    return digest_file(file)
 
 
 def init(settings: Settings) -> Init:
@@ -169,3 +218,44 @@ def schemas() -> dict[str, dict[str, Any]]:
     from model_servers.adapters.schemas import all_schemas
 
     return all_schemas()
+
+
+def publish(settings: Settings, at: ProbedStore) -> Publish:
+    """Give the publish journey into the store *at*."""
+    return Publish(build=build(settings), store=at, releases=releases(at))
+
+
+@contextmanager
+def as_released(settings: Settings, release: Release) -> Iterator[Build]:
+    """Give the build of the models as they were when *release* was made."""
+    from model_servers.adapters.history import at_commit
+
+    if release.git_commit is None:
+        yield build(settings)
+        return
+    name = release.ref.name
+    with at_commit(settings.registry, release.git_commit, name) as models:
+        yield build_from(with_weights(models, settings))
+
+
+def site(settings: Settings, target: Path, *, url: str | None) -> Site:
+    """Give the journey that writes the catalogue into a folder."""
+    from model_servers.adapters import git
+
+    try:
+        from model_servers.adapters.site_pages import StaticPages
+    except ModuleNotFoundError as error:
+        raise RequestError(
+            f"the catalogue needs {error.name}, which is not installed",
+            hint="pip install 'model-servers[site]'",
+        ) from error
+    at = None
+    if settings.store is not None:
+        at = store(settings.store, endpoint_url=settings.endpoint_url)
+    return Site(
+        registry=registry(settings),
+        store=at,
+        releases=None if at is None else releases(at),
+        commit_dates=partial(git.commit_dates, settings.registry),
+        pages=StaticPages(target, url=url),
+    )

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
-from model_servers.cli.wire.models import build, build_from, registry
-from model_servers.core.release import Release
+from model_servers.core.given import GivenArchive
 from model_servers.errors import RequestError
-from model_servers.journeys.build import Build
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.channels import Channels
 from model_servers.journeys.fetch import Fetch
 from model_servers.journeys.fsck import Fsck
+from model_servers.journeys.given import PublishGiven
 from model_servers.journeys.mirror import Mirror
-from model_servers.journeys.publish import Publish
-from model_servers.journeys.site import Site
 
 if TYPE_CHECKING:
     from model_servers.ports import (
@@ -59,22 +53,16 @@ def releases(at: Store) -> Releases:
     return StoredReleases(at)
 
 
-def publish(settings: Settings, at: ProbedStore) -> Publish:
-    """Give the publish journey into the store *at*."""
-    return Publish(build=build(settings), store=at, releases=releases(at))
+def publish_given(at: ProbedStore) -> PublishGiven:
+    """Give the journey that releases archives as they are."""
+    return PublishGiven(store=at, releases=releases(at))
 
 
-@contextmanager
-def as_released(settings: Settings, release: Release) -> Iterator[Build]:
-    """Give the build of the models as they were when *release* was made."""
-    from model_servers.adapters.history import at_commit
+def given_archive(path: Path) -> GivenArchive:
+    """Read an archive that others have made."""
+    from model_servers.adapters import given_archive
 
-    if release.git_commit is None:
-        yield build(settings)
-        return
-    name = release.ref.name
-    with at_commit(settings.registry, release.git_commit, name) as models:
-        yield build_from(models)
+    return given_archive.read(path)
 
 
 def mirror(source: Store, target: ProbedStore) -> Mirror:
@@ -113,29 +101,6 @@ def fetch(folder: Path, at: ProbedStore) -> Fetch:
         releases=releases(at),
         archives=ArchiveFolder(folder),
         channels=channels(at),
-    )
-
-
-def site(settings: Settings, target: Path, *, url: str | None) -> Site:
-    """Give the journey that writes the catalogue into a folder."""
-    from model_servers.adapters import git
-
-    try:
-        from model_servers.adapters.site_pages import StaticPages
-    except ModuleNotFoundError as error:
-        raise RequestError(
-            f"the catalogue needs {error.name}, which is not installed",
-            hint="pip install 'model-servers[site]'",
-        ) from error
-    at = None
-    if settings.store is not None:
-        at = store(settings.store, endpoint_url=settings.endpoint_url)
-    return Site(
-        registry=registry(settings),
-        store=at,
-        releases=None if at is None else releases(at),
-        commit_dates=partial(git.commit_dates, settings.registry),
-        pages=StaticPages(target, url=url),
     )
 
 
