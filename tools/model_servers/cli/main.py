@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Sequence
 
 from model_servers.cli import (
+    announce,
     archive,
     demo,
     doctor,
@@ -18,7 +19,9 @@ from model_servers.cli import (
     model,
     release,
     store,
+    summary,
     versions,
+    work,
 )
 from model_servers.cli.parser import parser
 from model_servers.cli.settings import Settings
@@ -28,6 +31,7 @@ from model_servers.errors import ExitStatus, ModelServersError
 _COMMANDS = {
     "doctor": doctor.doctor,
     "init": init.init,
+    "changed": work.changed,
     "validate": model.validate,
     "diff": versions.diff,
     "bump": versions.bump,
@@ -36,6 +40,8 @@ _COMMANDS = {
     "archive": archive.archive,
     "test": model.test,
     "publish": release.publish,
+    "announce": announce.announce,
+    "summary": summary.summary,
     "store doctor": store.doctor,
     "sync plan": host.plan,
     "sync apply": host.apply,

@@ -6,10 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
-from model_servers.cli import render, trial, wire
+from model_servers.cli import expect, render, trial, wire
 from model_servers.cli.catalogue import explained
 from model_servers.cli.checks import checked, named, of_models
 from model_servers.cli.settings import Settings
+from model_servers.cli.watch import say
 from model_servers.core.findings import Finding
 from model_servers.errors import ExitStatus, RequestError
 
@@ -40,10 +41,13 @@ def build(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     if findings:
         print(render.findings_text(findings, models=len(names)))
         return ExitStatus.FINDINGS
-    journey = wire.build(settings)
+    journey = expect.as_asked(wire.build(settings), options.expect)
+    done = []
     for name in names:
-        built = journey.write(journey.recipe(name), Path(options.output))
-        print(render.built_text(built))
+        done.append(journey.write(journey.recipe(name), Path(options.output)))
+        (say if options.json else print)(render.built_text(done[-1]))
+    if options.json:
+        print(expect.told(done))
     return ExitStatus.DONE
 
 

@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(metavar="COMMAND", required=True)
     _doctor(commands)
     _init(commands)
+    _changed(commands)
     _validate(commands)
     _lock(commands)
     _bump(commands)
@@ -51,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
     _archive(commands)
     _test(commands)
     _publish(commands)
+    _announce(commands)
+    _summary(commands)
     _store_commands(commands)
     _sync(commands)
     _demo(commands)
@@ -101,6 +104,27 @@ def _init(commands: _Commands) -> None:
     _registry(command)
 
 
+def _changed(commands: _Commands) -> None:
+    command = _command(
+        commands, "changed", "list what a pipeline has to look at: models, in shares"
+    )
+    command.set_defaults(command="changed")
+    what = command.add_mutually_exclusive_group(required=True)
+    _base(what, "what differs from the merge base of HEAD and REF")
+    what.add_argument("--all", action="store_true", help="every model")
+    what.add_argument(
+        "--unreleased", action="store_true", help="versions that the store lacks"
+    )
+    command.add_argument(
+        "--format",
+        choices=("text", "json", "github"),
+        default="text",
+        help="github writes outputs of a step",
+    )
+    _registry(command)
+    _store(command)
+
+
 def _validate(commands: _Commands) -> None:
     command = _command(commands, "validate", "check models; show everything wrong")
     command.set_defaults(command="validate")
@@ -136,6 +160,10 @@ def _build(commands: _Commands) -> None:
     command.add_argument(
         "-o", "--output", metavar="DIR", default="dist", help="where to (%(default)s)"
     )
+    command.add_argument(
+        "--json", action="store_true", help="digests by file name, in one line"
+    )
+    _expect(command)
     _registry(command)
 
 
@@ -182,7 +210,7 @@ def _diff(commands: _Commands) -> None:
     _store(command)
 
 
-def _base(command: argparse.ArgumentParser, text: str) -> None:
+def _base(command: argparse._ActionsContainer, text: str) -> None:
     command.add_argument("--base", metavar="REF", help=text)
 
 
@@ -237,9 +265,53 @@ def _publish(commands: _Commands) -> None:
     command.add_argument(
         "--dry-run", action="store_true", help="show what would be released"
     )
+    _expect(command)
     _json(command)
     _registry(command)
     _store(command)
+
+
+def _announce(commands: _Commands) -> None:
+    command = _command(
+        commands, "announce", "make tags and releases on GitHub of what is released"
+    )
+    command.set_defaults(command="announce")
+    _models(command, "*")
+    command.add_argument(
+        "--dry-run", action="store_true", help="show what would be announced"
+    )
+    _registry(command)
+    _store(command)
+
+
+def _summary(commands: _Commands) -> None:
+    command = _command(
+        commands, "summary", "write Markdown about models for the page of a pipeline"
+    )
+    command.set_defaults(command="summary")
+    _models(command, "*")
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        help="what ms test --report wrote: tell of that, and nothing else",
+    )
+    command.add_argument(
+        "--deleted",
+        metavar="MODELS",
+        default="",
+        help="names of models that are there no more, with spaces between",
+    )
+    _base(command, "compare with the merge base of HEAD and REF, not with the store")
+    _registry(command)
+    _store(command)
+
+
+def _expect(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--expect",
+        metavar="DIGESTS",
+        help="what ms build --json printed elsewhere; another archive is refused",
+    )
 
 
 def _store_commands(commands: _Commands) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 
-from model_servers.cli import render, wire
+from model_servers.cli import expect, render, wire
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
@@ -20,6 +21,7 @@ def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         return ExitStatus.FINDINGS
     at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
     journey = wire.publish(settings, at)
+    journey = replace(journey, build=expect.as_asked(journey.build, options.expect))
     recipes = [journey.build.recipe(name) for name in names]
     if options.dry_run:
         plan = journey.plan(recipes)

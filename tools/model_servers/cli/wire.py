@@ -17,8 +17,11 @@ from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
 from model_servers.core.doctor import Machine
+from model_servers.core.notes import CHANGELOG_FILE
 from model_servers.core.profile import HostProfile
+from model_servers.core.work import Work
 from model_servers.errors import RequestError
+from model_servers.journeys.announce import Announce
 from model_servers.journeys.build import Build
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
@@ -177,6 +180,29 @@ def publish(settings: Settings, at: ProbedStore) -> Publish:
     from model_servers.adapters.releases import StoredReleases
 
     return Publish(build=build(settings), store=at, releases=StoredReleases(at))
+
+
+def announce(settings: Settings, at: Store) -> Announce:
+    """Give the journey that tells GitHub of the releases in the store *at*."""
+    from model_servers.adapters import texts
+    from model_servers.adapters.github import GitHubReleases
+
+    def changelog(name: str) -> str:
+        file = registry(settings).path(name, CHANGELOG_FILE)
+        return texts.read_if_text(file) if file.is_file() else ""
+
+    return Announce(
+        releases=releases(at),
+        announcements=GitHubReleases(settings.registry),
+        changelog=changelog,
+    )
+
+
+def work_since(settings: Settings, ref: str) -> Work:
+    """Give what changed since the branch began."""
+    from model_servers.adapters import changes
+
+    return changes.since(settings.registry, ref)
 
 
 def profile(settings: Settings) -> HostProfile:
