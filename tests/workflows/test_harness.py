@@ -210,7 +210,7 @@ def test_a_composite_action_has_inputs_outputs_and_its_own_steps(toy):
     steps:
       - uses: actions/checkout@abc
       - {id: one, uses: ./.github/actions/greet}
-      - {id: two, uses: ./.github/actions/greet, with: {word: bye}}
+      - {id: two, uses: $/.github/actions/greet, with: {word: bye}}
       - run: echo "$ONE $TWO"
         env:
           ONE: ${{ steps.one.outputs.said }}
@@ -225,7 +225,7 @@ def test_a_composite_action_has_inputs_outputs_and_its_own_steps(toy):
 def test_an_action_of_the_repository_needs_a_checkout(toy):
     found = toy(HEAD + "  job: {runs-on: x, steps: [uses: ./.github/actions/greet]}\n")
 
-    assert "nothing is checked out" in found["job"].log
+    assert "is it checked out?" in found["job"].log
 
 
 def test_a_checkout_is_as_deep_as_asked_for(toy):

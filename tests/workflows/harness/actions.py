@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from workflows.harness.service import git, token
+from workflows.harness.service import git
 from workflows.harness.worker import ActionError, Use
 
 Action: TypeAlias = Callable[[Use], Mapping[str, str]]
@@ -39,8 +39,9 @@ def checkout(use: Use) -> Mapping[str, str]:
         git(use.workspace, "checkout", "--quiet", "-B", "main", tip)
     else:
         git(use.workspace, "checkout", "--quiet", "--detach", tip)
-    if use.inputs.get("persist-credentials", "true") == "true":
-        git(use.workspace, "config", "harness.token", token(use.permissions))
+    keeps = use.inputs.get("persist-credentials", "true") == "true"
+    if not keeps or use.permissions["contents"] != "write":
+        git(use.workspace, "remote", "set-url", "--push", "origin", "/no-credentials")
     use.service.prepare(use.workspace)
     return {"commit": tip}
 

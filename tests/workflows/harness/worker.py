@@ -119,7 +119,7 @@ class Worker:
         }
         uses = step.uses or ""
         if uses.startswith(("./", "$/")):
-            return self._composite(uses[2:], inputs, contexts)
+            return self._composite(uses, inputs, contexts)
         name, _, _ = uses.partition("@")
         if name not in self.service.actions:
             raise ActionError(f"the action {name} is not known here")
@@ -166,10 +166,7 @@ class Worker:
     def _composite(
         self, path: str, inputs: Mapping[str, str], contexts: Mapping[str, Value]
     ) -> Mapping[str, str]:
-        file = self.workspace / path / "action.yml"
-        if not file.is_file():
-            raise ActionError(f"{path} has no action.yml; nothing is checked out there")
-        action = documents.action(file.read_text("utf-8"), path)
+        action = documents.action(self._action(path), path)
         unknown = set(inputs) - set(action.inputs)
         if unknown:
             raise ActionError(f"{path} has no inputs {sorted(unknown)}")
@@ -188,6 +185,18 @@ class Worker:
                 dict(action.outputs), self._contexts(contexts, inner)
             ).items()
         }
+
+    def _action(self, path: str) -> str:
+        """Read ``./path`` from the checkout, ``$/path`` from the running commit."""
+        name = f"{path[2:]}/action.yml"
+        file = self.workspace / name
+        if path.startswith("$/"):
+            text = self.service.file(self.event.sha, name)
+        else:
+            text = file.read_text("utf-8") if file.is_file() else None
+        if text is None:
+            raise ActionError(f"there is no {path}; is it checked out?")
+        return text
 
     def _use(self, inputs: Mapping[str, str]) -> Use:
         return Use(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from model_servers.cli import markdown, wire
+from model_servers.cli import markdown, render, wire
 from model_servers.cli.checks import checked
 from model_servers.cli.settings import Settings
 from model_servers.core.findings import Code, Finding
@@ -28,9 +28,9 @@ def summary(options: argparse.Namespace, settings: Settings) -> ExitStatus:
 
 
 def _parts(options: argparse.Namespace, settings: Settings) -> Iterator[str]:
-    options.all = not options.models
+    options.all = not options.models and not options.base
     names, findings = checked(options, settings)
-    yield f"## {len(names)} models" if len(names) != 1 else "## 1 model"
+    yield f"## {render.count(len(names), 'model')}"
     yield markdown.findings(findings)
     for name in options.deleted.split():
         yield (
