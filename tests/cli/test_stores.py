@@ -7,8 +7,6 @@ import boto3
 import pytest
 
 from model_servers.cli.main import main
-from servers import radosgw
-from servers.s3 import moto
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -16,14 +14,13 @@ CHECKOUT = Path(__file__).parents[2]
 @pytest.fixture(scope="module", params=["folder", "moto", "radosgw"])
 def store(request, tmp_path_factory):
     """Flags that name a store, and a function that lists what is in it."""
-    folder = tmp_path_factory.mktemp("store")
     if request.param == "folder":
+        folder = tmp_path_factory.mktemp("store")
         yield ["--store", folder.as_uri()], lambda: contents_of(folder)
         return
-    if request.param == "radosgw" and (reason := radosgw.why_not()):
-        pytest.skip(reason)
-    server = moto() if request.param == "moto" else radosgw.radosgw(folder)
-    with server as s3, pytest.MonkeyPatch.context() as patch:
+    fixture = "moto_server" if request.param == "moto" else "radosgw_at"
+    s3 = request.getfixturevalue(fixture)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ACCESS_KEY_ID", s3.access_key)
         patch.setenv("AWS_SECRET_ACCESS_KEY", s3.secret_key)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")

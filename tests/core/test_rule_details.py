@@ -111,7 +111,6 @@ def test_a_name_is_compared_with_released_ones_too(tmp_path):
         "LICENSE",
         "LICENSE.txt",
         "CHANGELOG.rst",
-        "channels.yaml",
         "Makefile",
         ".gitignore",
         ".github/CODEOWNERS",
@@ -125,6 +124,11 @@ def test_a_name_is_compared_with_released_ones_too(tmp_path):
 )
 def test_what_is_plainly_the_authors_may_stay_unused(tmp_path, path):
     assert codes(tmp_path, files={path: "a"}) == []
+
+
+def test_channels_may_be_there(tmp_path):
+    said = 'schema: 1\nchannels: {stable: "1.0.0"}\n'
+    assert codes(tmp_path, files={"channels.yaml": said}) == []
 
 
 @pytest.mark.parametrize(

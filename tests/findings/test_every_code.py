@@ -2,6 +2,7 @@
 
 import pytest
 
+from fakes.watcher import Quiet
 from findings.triggers import TODAY, TRIGGERS
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.local_store import LocalStore
@@ -26,9 +27,7 @@ def publish(directory, store):
         build=build(directory), store=store, releases=StoredReleases(store)
     )
     recipe = journey.build.recipe(directory.name)
-    journey.run(
-        [recipe], uploading=lambda _: lambda _: None, on_done=lambda release: None
-    )
+    journey.run([recipe], Quiet())
 
 
 def test_every_code_has_a_trigger():

@@ -14,6 +14,7 @@ from typing import Any
 
 from model_servers.adapters import documents, git, texts
 from model_servers.adapters.listing import list_files
+from model_servers.core.channels import CHANNELS_FILE
 from model_servers.core.contribution import (
     MODEL_FILE,
     Contribution,
@@ -28,7 +29,12 @@ from model_servers.errors import OutsideError, RequestError
 
 _CHUNK_BYTES = 2**20
 _MAX_NAMES = 20
-_MAX_BYTES = {"model": 100_000, "model-config": 100_000, "golden": texts.MAX_TEXT_BYTES}
+_MAX_BYTES = {
+    "model": 100_000,
+    "model-config": 100_000,
+    "channels": 100_000,
+    "golden": texts.MAX_TEXT_BYTES,
+}
 _MAX_SOURCE_BYTES = 200_000
 _MAX_REQUIREMENTS_BYTES = 100_000
 """Far above what anybody writes, and read within a second."""
@@ -160,6 +166,7 @@ class _Reader:
         cases = [path for path in below(golden, self._files) if is_case(path, golden)]
         documents_read = [self._document(case, "golden") for case in sorted(cases)]
         config = self._document(build.get("config_file"), "model-config")
+        channels = self._document(CHANNELS_FILE, "channels")
         model_source = self._text(build.get("model_file"), _MAX_SOURCE_BYTES)
         requirements = self._text(
             build.get("requirements_file"), _MAX_REQUIREMENTS_BYTES
@@ -172,6 +179,7 @@ class _Reader:
             model=model,
             config=config,
             golden=tuple(case for case in documents_read if case is not None),
+            channels=channels,
             model_source=model_source,
             requirements=requirements,
             findings=tuple(self._findings),

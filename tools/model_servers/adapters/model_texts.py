@@ -13,6 +13,8 @@ from model_servers.adapters import texts
 from model_servers.adapters.strict_yaml import UnreadableError, parse
 from model_servers.errors import OutsideError, RequestError
 
+_NEW_FILE_MODE = 0o644
+
 
 class ModelTexts:
     """The texts of the models below one ``registry/`` directory."""
@@ -45,7 +47,7 @@ class ModelTexts:
             ) from error
 
     def replace(self, name: str, path: str, text: str) -> None:
-        """Put *text* in the place of a file, with the file's own mode.
+        """Put *text* in the place of a file, with the file's own mode if it is there.
 
         Interrupted, the file is as it was, or complete.
         """
@@ -58,7 +60,10 @@ class ModelTexts:
                     stream.write(text.encode())
                     stream.flush()
                     os.fsync(stream.fileno())
-                shutil.copymode(file, hidden)
+                if file.exists():
+                    shutil.copymode(file, hidden)
+                else:
+                    Path(hidden).chmod(_NEW_FILE_MODE)
                 Path(hidden).replace(file)
             finally:
                 Path(hidden).unlink(missing_ok=True)

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import argparse
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.notes import tag
 from model_servers.errors import ExitStatus
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms announce``."""
+    command = flags.command(
+        commands,
+        "announce",
+        announce,
+        "make tags and releases on GitHub of what is released",
+    )
+    flags.models(command, "*")
+    command.add_argument(
+        "--dry-run", action="store_true", help="show what would be announced"
+    )
+    flags.registry(command)
+    flags.store(command)
 
 
 def announce(options: argparse.Namespace, settings: Settings) -> ExitStatus:

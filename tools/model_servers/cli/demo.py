@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import argparse
 
-from model_servers.cli import render, trial
+from model_servers.cli import flags, render, trial
+from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.errors import ExitStatus
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms demo``."""
+    command = flags.command(
+        commands,
+        "demo",
+        demo,
+        "the whole way: validate, build, publish, serve and ask every model",
+    )
+    flags.registry(command)
+    flags.torchserve(command)
 
 
 def demo(options: argparse.Namespace, settings: Settings) -> ExitStatus:

@@ -6,10 +6,24 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.core.doctor import Check, State, check
 from model_servers.errors import ExitStatus
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms doctor``."""
+    command = flags.command(
+        commands,
+        "doctor",
+        doctor,
+        "check that this machine can test and serve models",
+    )
+    flags.as_json(command)
+    flags.registry(command)
+    flags.work(command)
 
 
 def doctor(options: argparse.Namespace, settings: Settings) -> ExitStatus:

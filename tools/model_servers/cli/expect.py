@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,15 @@ from model_servers.journeys.build import Build, Built
 from model_servers.journeys.expected import expecting
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def flag(command: argparse.ArgumentParser) -> None:
+    """Take the digests."""
+    command.add_argument(
+        "--expect",
+        metavar="DIGESTS",
+        help="what ms build --json printed elsewhere; another archive is refused",
+    )
 
 
 def as_asked(build: Build, text: str | None) -> Build:

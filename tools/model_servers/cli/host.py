@@ -5,12 +5,44 @@ from __future__ import annotations
 import argparse
 import json
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import watcher
 from model_servers.core.plan import Plan
 from model_servers.errors import ExitStatus
 from model_servers.journeys.sync import reviewed
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms sync``."""
+    group = flags.group(commands, "sync", "make this host serve what its profile asks")
+    planning = flags.command(
+        group,
+        "plan",
+        plan,
+        "show what applying would do; touches nothing",
+    )
+    planning.add_argument(
+        "--exit-code",
+        action="store_true",
+        help="end with status 5 if there is something to do",
+    )
+    applying = flags.command(group, "apply", apply, "do what the plan says")
+    consent = applying.add_mutually_exclusive_group(required=True)
+    consent.add_argument("--plan", metavar="DIGEST", help="the plan you reviewed")
+    consent.add_argument("--yes", action="store_true", help="whatever the plan is")
+    telling = flags.command(group, "status", status, "show what the host serves")
+    for command in (planning, applying):
+        command.add_argument(
+            "--allow-empty",
+            action="store_true",
+            help="let the profile take every model off the host",
+        )
+    for command in (planning, applying, telling):
+        flags.as_json(command)
+        flags.profile(command)
+        flags.store(command)
 
 
 def plan(options: argparse.Namespace, settings: Settings) -> ExitStatus:

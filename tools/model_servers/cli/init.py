@@ -6,7 +6,8 @@ import argparse
 import shlex
 from pathlib import Path
 
-from model_servers.cli import wire
+from model_servers.cli import flags, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.scaffold.documents import Order
@@ -15,6 +16,36 @@ from model_servers.journeys.init import Made
 
 _NOBODY = "@your-account"
 """Stands in model.yaml where git knows no user."""
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms init``."""
+    command = flags.command(
+        commands,
+        "init",
+        init,
+        "make a new model that validates and serves at once",
+    )
+    command.add_argument("name", metavar="NAME", help="of the model and its directory")
+    start = command.add_mutually_exclusive_group()
+    start.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="a .pt, .pth or .safetensors file, which is copied; its tensors tell the"
+        " network",
+    )
+    start.add_argument(
+        "--from-example", metavar="MODEL", help="copy this model of the registry"
+    )
+    command.add_argument("--summary", metavar="TEXT", help="what the model does")
+    command.add_argument("--license", metavar="ID", help="an SPDX expression")
+    command.add_argument(
+        "--maintainer",
+        action="append",
+        metavar="@ACCOUNT",
+        help="who answers for the model; can be repeated (git's user)",
+    )
+    flags.registry(command)
 
 
 def init(options: argparse.Namespace, settings: Settings) -> ExitStatus:

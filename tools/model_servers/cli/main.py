@@ -9,45 +9,11 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from model_servers.cli import (
-    announce,
-    archive,
-    demo,
-    doctor,
-    host,
-    init,
-    model,
-    release,
-    store,
-    summary,
-    versions,
-    work,
-)
 from model_servers.cli.parser import parser
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.errors import ExitStatus, ModelServersError
 
-_COMMANDS = {
-    "doctor": doctor.doctor,
-    "init": init.init,
-    "changed": work.changed,
-    "validate": model.validate,
-    "diff": versions.diff,
-    "bump": versions.bump,
-    "lock": versions.lock,
-    "build": model.build,
-    "archive": archive.archive,
-    "test": model.test,
-    "publish": release.publish,
-    "announce": announce.announce,
-    "summary": summary.summary,
-    "store doctor": store.doctor,
-    "sync plan": host.plan,
-    "sync apply": host.apply,
-    "sync status": host.status,
-    "demo": demo.demo,
-}
 _INTERRUPTED = 130
 """What shells call the end by Ctrl-C: 128 + SIGINT."""
 
@@ -64,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(ending, signal.default_int_handler)
     try:
         settings = Settings.of(options, os.environ)
-        return int(_COMMANDS[options.command](options, settings))
+        return int(options.run(options, settings))
     except ModelServersError as error:
         say(f"ms: {error}")
         if error.hint:

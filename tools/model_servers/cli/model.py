@@ -6,13 +6,80 @@ import argparse
 import json
 from pathlib import Path
 
-from model_servers.cli import expect, render, trial, wire
+from model_servers.cli import expect, flags, render, trial, wire
 from model_servers.cli.catalogue import explained
 from model_servers.cli.checks import checked, named, of_models
+from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.findings import Finding
 from model_servers.errors import ExitStatus, RequestError
+
+
+def add_validate(commands: Commands) -> None:
+    """Add the arguments of ``ms validate``."""
+    command = flags.command(
+        commands,
+        "validate",
+        validate,
+        "check models; show everything wrong",
+    )
+    flags.models(command, "*")
+    command.add_argument(
+        "--format",
+        choices=("text", "json", "github"),
+        default="text",
+        help="github writes annotations for a pull request",
+    )
+    command.add_argument("--all", action="store_true", help="every model")
+    command.add_argument(
+        "--static", action="store_true", help="run no code of the models"
+    )
+    command.add_argument(
+        "--explain",
+        metavar="CODE",
+        help="tell what a code such as MS050 means, and nothing else; all for every",
+    )
+    flags.base(
+        command,
+        "compare versions with the merge base of HEAD and REF; only the models that"
+        " changed since then, if none is named",
+    )
+    flags.registry(command)
+    flags.store(command)
+
+
+def add_build(commands: Commands) -> None:
+    """Add the arguments of ``ms build``."""
+    command = flags.command(
+        commands,
+        "build",
+        build,
+        "build the .mar of models, reproducibly",
+    )
+    flags.models(command, "+")
+    command.add_argument(
+        "-o", "--output", metavar="DIR", default="dist", help="where to (%(default)s)"
+    )
+    command.add_argument(
+        "--json", action="store_true", help="digests by file name, in one line"
+    )
+    expect.flag(command)
+    flags.registry(command)
+
+
+def add_test(commands: Commands) -> None:
+    """Add the arguments of ``ms test``."""
+    command = flags.command(
+        commands,
+        "test",
+        test,
+        "have a TorchServe of its own answer a model's golden cases",
+    )
+    flags.models(command, "+")
+    flags.as_json(command)
+    flags.registry(command)
+    flags.torchserve(command)
 
 
 def validate(options: argparse.Namespace, settings: Settings) -> ExitStatus:

@@ -6,11 +6,30 @@ import argparse
 import json
 from dataclasses import replace
 
-from model_servers.cli import expect, render, wire
+from model_servers.cli import expect, flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.errors import ExitStatus
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms publish``."""
+    command = flags.command(
+        commands,
+        "publish",
+        publish,
+        "release every version that the store does not have",
+    )
+    flags.models(command, "*")
+    command.add_argument(
+        "--dry-run", action="store_true", help="show what would be released"
+    )
+    expect.flag(command)
+    flags.as_json(command)
+    flags.registry(command)
+    flags.store(command)
 
 
 def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import argparse
 
-from model_servers.cli import wire
+from model_servers.cli import flags, wire
 from model_servers.cli.doctor import show
+from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.errors import ExitStatus
 from model_servers.journeys.store_doctor import examine
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms store doctor``."""
+    group = flags.group(commands, "store", "look at a store")
+    command = flags.command(
+        group,
+        "doctor",
+        doctor,
+        "find out what a store really enforces, by trying it",
+    )
+    flags.as_json(command)
+    flags.store(command)
 
 
 def doctor(options: argparse.Namespace, settings: Settings) -> ExitStatus:

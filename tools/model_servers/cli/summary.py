@@ -8,14 +8,42 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from model_servers.cli import markdown, render, wire
+from model_servers.cli import flags, markdown, render, wire
 from model_servers.cli.checks import checked
+from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.core.findings import Code, Finding
 from model_servers.errors import ExitStatus, OutsideError, RequestError
 from model_servers.journeys import versions
 
 _OF_VERSIONS = (Code.INPUTS_CHANGED, Code.VERSION_FELL)
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms summary``."""
+    command = flags.command(
+        commands,
+        "summary",
+        summary,
+        "write Markdown about models for the page of a pipeline",
+    )
+    flags.models(command, "*")
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        help="what ms test --report wrote: tell of that, and nothing else",
+    )
+    command.add_argument(
+        "--deleted",
+        metavar="MODELS",
+        default="",
+        help="names of models that are there no more, with spaces between",
+    )
+    flags.base(
+        command, "compare with the merge base of HEAD and REF, not with the store"
+    )
+    flags.registry(command)
+    flags.store(command)
 
 
 def summary(options: argparse.Namespace, settings: Settings) -> ExitStatus:

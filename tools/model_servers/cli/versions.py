@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
@@ -17,6 +18,62 @@ from model_servers.core.versions import Change, Difference, Part
 from model_servers.errors import ExitStatus, OutsideError, RequestError
 from model_servers.journeys import bump as bumping
 from model_servers.journeys import versions
+
+
+def add_lock(commands: Commands) -> None:
+    """Add the arguments of ``ms lock``."""
+    command = flags.command(
+        commands,
+        "lock",
+        lock,
+        "write down a model's checkpoint digest and exact versions of its requirements",
+    )
+    flags.model(command)
+    command.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; end with status 1 if something would change",
+    )
+    flags.registry(command)
+
+
+def add_bump(commands: Commands) -> None:
+    """Add the arguments of ``ms bump``."""
+    command = flags.command(
+        commands,
+        "bump",
+        bump,
+        "raise the version in a model's model.yaml",
+    )
+    flags.model(command)
+    part = command.add_mutually_exclusive_group()
+    for name in ("major", "minor", "patch"):
+        part.add_argument(
+            f"--{name}",
+            dest="part",
+            action="store_const",
+            const=name,
+            help=f"raise the {name} number (the last number)",
+        )
+    flags.registry(command)
+    flags.store(command)
+
+
+def add_diff(commands: Commands) -> None:
+    """Add the arguments of ``ms diff``."""
+    command = flags.command(
+        commands,
+        "diff",
+        diff,
+        "show what a release of a model would change",
+    )
+    flags.model(command)
+    flags.base(
+        command, "compare with the merge base of HEAD and REF, not with the store"
+    )
+    flags.as_json(command)
+    flags.registry(command)
+    flags.store(command)
 
 
 def bump(options: argparse.Namespace, settings: Settings) -> ExitStatus:

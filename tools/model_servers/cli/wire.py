@@ -23,6 +23,8 @@ from model_servers.core.work import Work
 from model_servers.errors import RequestError
 from model_servers.journeys.announce import Announce
 from model_servers.journeys.build import Build
+from model_servers.journeys.catalog import Catalog
+from model_servers.journeys.channels import Channels
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
 from model_servers.journeys.publish import Publish
@@ -177,9 +179,15 @@ def history(
 
 def publish(settings: Settings, at: ProbedStore) -> Publish:
     """Give the publish journey into the store *at*."""
-    from model_servers.adapters.releases import StoredReleases
+    return Publish(build=build(settings), store=at, releases=releases(at))
 
-    return Publish(build=build(settings), store=at, releases=StoredReleases(at))
+
+def channels(at: ProbedStore) -> Channels:
+    """Give the journey of the channels of the store *at*."""
+    from model_servers.adapters.channels import read_pointer
+
+    catalog = Catalog(store=at, releases=releases(at))
+    return Channels(store=at, catalog=catalog, read_pointer=read_pointer)
 
 
 def announce(settings: Settings, at: Store) -> Announce:

@@ -6,13 +6,42 @@ import argparse
 import json
 from dataclasses import replace
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
+from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.presentation import visible
 from model_servers.core.work import Work, hostile
 from model_servers.errors import ExitStatus, RefusedError
+
+
+def add(commands: Commands) -> None:
+    """Add the arguments of ``ms changed``."""
+    command = flags.command(
+        commands,
+        "changed",
+        changed,
+        "list what a pipeline has to look at: models, in shares",
+    )
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--base",
+        metavar="REF",
+        help="what differs from the merge base of HEAD and REF",
+    )
+    what.add_argument("--all", action="store_true", help="every model")
+    what.add_argument(
+        "--unreleased", action="store_true", help="versions that the store lacks"
+    )
+    command.add_argument(
+        "--format",
+        choices=("text", "json", "github"),
+        default="text",
+        help="github writes outputs of a step",
+    )
+    flags.registry(command)
+    flags.store(command)
 
 
 def changed(options: argparse.Namespace, settings: Settings) -> ExitStatus:

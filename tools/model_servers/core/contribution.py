@@ -69,6 +69,9 @@ class Contribution:
     golden: tuple[Document, ...] = ()
     """The golden cases whose schema accepted them, by path."""
 
+    channels: Document | None = None
+    """``channels.yaml``; None as above."""
+
     model_source: str | None = None
     """The text of the model file."""
 
