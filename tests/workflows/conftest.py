@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import boto3
 import pytest
 
+from servers.fixtures import BUCKET
+from servers.s3 import S3Server
+from workflows.forge import Bucket, Forge
+from workflows.forge import forge as forge_at
 from workflows.harness import runner
 from workflows.harness.actions import STANDARD
 from workflows.harness.runner import Results
@@ -55,3 +62,37 @@ def toy(tmp_path: Path) -> Toy:
         return runner.run(service, path, event)
 
     return run
+
+
+@pytest.fixture
+def bucket(moto_server: S3Server) -> Bucket:
+    """A store of its own, and who may use it."""
+    return Bucket(
+        url=f"s3://{BUCKET}/{uuid.uuid4().hex}",
+        endpoint_url=moto_server.endpoint_url,
+        keys={
+            "AWS_ACCESS_KEY_ID": moto_server.access_key,
+            "AWS_SECRET_ACCESS_KEY": moto_server.secret_key,
+        },
+    )
+
+
+@pytest.fixture
+def forge(tmp_path: Path, bucket: Bucket) -> Forge:
+    """A repository on GitHub in which no job needs a TorchServe."""
+    return forge_at(tmp_path, bucket, stand_ins=("test", "site", "fsck"))
+
+
+@pytest.fixture
+def pointer(bucket: Bucket) -> Callable[[str], dict[str, object]]:
+    """Reads a channel of the store."""
+    client = boto3.session.Session(
+        *bucket.keys.values(), region_name="us-east-1"
+    ).client("s3", endpoint_url=bucket.endpoint_url)
+    prefix = bucket.url.removeprefix(f"s3://{BUCKET}/")
+
+    def read(channel: str) -> dict[str, object]:
+        key = f"{prefix}/channels/{channel}.json"
+        return json.loads(client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+    return read

@@ -30,6 +30,7 @@ MAY_HAVE_A_CLOUD_ROLE = {
     ("release.yml", "publish"): "publish",
     ("release.yml", "announce"): "store-read",
     ("channels.yml", "channels"): "channels",
+    ("promote.yml", "change"): "production",
     ("nightly.yml", "store"): "store-read",
     ("pages.yml", "site"): "store-read",
     ("pages.yml", "deploy"): "github-pages",
