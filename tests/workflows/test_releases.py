@@ -278,7 +278,9 @@ def test_a_promotion_by_pull_request_moves_the_channel_when_it_is_merged(
 
     two_versions.take(branch)
     checks = two_versions.pull_request()
-    assert checks["gate"].result == "success"
+    assert checks["gate"].result == "success", "".join(
+        job.log for job in checks.values()
+    )
     two_versions.merge()
     two_versions.release()
 
