@@ -644,9 +644,9 @@ def test_a_second_sync_is_refused_and_the_first_one_named(
         pytest.fail("there are two of them")
 
     assert str(caught.value) == (
-        f"another sync is at work on {root}: process {os.getpid()}"
+        f"another ms is at work on {root}: process {os.getpid()}"
     )
-    assert caught.value.hint == "wait until it is done"
+    assert caught.value.hint == "wait until it is done, or stop it"
     with other.locked():
         pass
 

@@ -65,7 +65,9 @@ def test_it_serves_for_as_long_as_the_block_takes(tmp_path: Path) -> None:
     with torchserve(model_store, logs=logs) as addresses:
         _serve_one(addresses.management, addresses.inference)
         during = _processes(logs)
+        assert addresses.ended() == ""
 
+    assert addresses.ended().startswith("TorchServe ended with status ")
     assert len(during) >= 2, "TorchServe and a worker"
     assert _left(logs) == []
     assert not (logs / "of-an-earlier-run.log").exists()

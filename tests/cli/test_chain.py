@@ -93,7 +93,7 @@ def test_a_wrong_golden_answer_is_told_with_the_difference(capsys, work, registr
 
     (report,) = json.loads(out)
     assert status == 1
-    assert report["golden"][0]["differences"][0] == "answer has 10 items, expected 2"
+    assert report["cases"][0]["first_difference"] == "answer has 10 items, expected 2"
 
 
 @pytest.fixture

@@ -178,3 +178,45 @@ def test_the_body_of_a_request_is_read_once_and_ready_to_send(request_, body):
         expected=7,
         tolerance={"gpu": Tolerance(absolute=1)},
     )
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "absolute", "relative"),
+    [
+        pytest.param([1.0, 2.0], [1.0, 2.0], 0.0, 0.0, id="the same"),
+        pytest.param([1.0, -4.0], [1.5, -4.25], 0.5, 0.5, id="the largest of each"),
+        pytest.param([0.25, 8.0], [0.5, 9.0], 1.0, 1.0, id="from two places"),
+        pytest.param(0.0, 0.5, 0.5, 0.0, id="no share of nothing"),
+        pytest.param(4, 5, 1.0, 0.25, id="integers"),
+        pytest.param(NAN, NAN, 0.0, 0.0, id="NaN for NaN"),
+        pytest.param(1.0, NAN, INF, INF, id="NaN for a number"),
+        pytest.param(INF, 1.0, INF, 0.0, id="a number for infinity"),
+        pytest.param("a", 1.0, 0.0, 0.0, id="not two numbers"),
+        pytest.param([1.0], [1.5, 9.0], 0.5, 0.5, id="as far as both go"),
+    ],
+)
+def test_the_largest_errors_are_those_of_all_numbers(
+    expected, found, absolute, relative
+):
+    near = case(expected, cpu={"absolute": 100.0})
+
+    compared = near.compare(json.dumps(found).encode(), device="cpu")
+
+    assert compared.max_absolute_error == absolute
+    assert compared.max_relative_error == relative
+
+
+def test_no_more_than_the_first_differences_are_kept():
+    compared = case([1] * 1000).compare(json.dumps([2] * 1000).encode(), device="cpu")
+
+    assert len(compared.differences) == 100
+    assert compared.differences[0] == "answer[0] is 2, expected 1"
+
+
+def test_a_case_without_an_answer_accepts_none():
+    document = {"schema": 1, "request": {"content_type": "x/y", "text": "a"}}
+
+    read = GoldenCase.from_mapping("one", document, read=lambda name: b"")
+
+    assert not read.is_recorded
+    assert read.differences(b"null", device="cpu") == ["no answer is recorded"]

@@ -598,6 +598,7 @@ def test_codes_keep_their_meaning():
         "CHECKPOINT": "MS050",
         "LARGE_FILE": "MS052",
         "GOLDEN": "MS060",
+        "UNRECORDED": "MS061",
         "INPUTS_CHANGED": "MS070",
         "VERSION_FELL": "MS071",
         "SECRET": "MS080",

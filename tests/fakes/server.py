@@ -38,6 +38,8 @@ class Script:
     pending: list[int] = field(default_factory=list)
     """Requests waiting, at one description after the other; then none."""
 
+    device: str = "cpu"
+
     answer: Callable[[Request], Answer] = lambda request: (200, request.body)
     """What it predicts; the request's own body unless it is said."""
 
@@ -198,6 +200,7 @@ class FakeServer:
             response_timeout_s=taken.get("responseTimeout", 120),
             pending_requests=script.pending.pop(0) if script.pending else 0,
             pids=tuple(one.pids),
+            device=script.device,
         )
 
 

@@ -91,6 +91,9 @@ TRIGGERS: Mapping[Code, Trigger] = {
     Code.CHECKPOINT: Trigger(model={"checkpoint": {"sha256": "00" * 32, "size": 2048}}),
     Code.LARGE_FILE: Trigger(spoil=sparse("checkpoint.pt")),
     Code.GOLDEN: Trigger(files={"golden/case.yaml": None}),
+    Code.UNRECORDED: Trigger(
+        files={"golden/case.yaml": zoo.as_yaml(zoo.changed(zoo.CASE, {"expect": None}))}
+    ),
     Code.INPUTS_CHANGED: Trigger(
         config={"batchSize": 2}, released=Trigger(config={"batchSize": 1})
     ),

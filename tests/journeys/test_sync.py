@@ -32,6 +32,7 @@ from model_servers.core.plan import (
 )
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError, OutsideError, RefusedError
+from model_servers.journeys import loading
 from model_servers.journeys import sync as module
 from model_servers.journeys.build import Build
 from model_servers.journeys.publish import Publish
@@ -156,6 +157,7 @@ class Host:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(loading, "time", clock)
     return clock
 
 

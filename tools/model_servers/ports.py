@@ -88,6 +88,28 @@ class NewModels(Protocol):
         """
 
 
+class GoldenFiles(Protocol):
+    """Writes golden cases of a checkout; a file is never half written."""
+
+    def record(self, name: str, path: str, answer: Any) -> None:
+        """Write the answer into the case at *path* of a model; the rest stays.
+
+        Raises:
+            OutsideError: YAML cannot hold the answer, or the disk failed.
+        """
+
+    def add(self, name: str, path: str, text: str, answer: Any) -> None:
+        """Make a case out of a text without an answer and its answer.
+
+        Raises:
+            RequestError: a file of that name is there; it stays as it is.
+            OutsideError: as above.
+        """
+
+    def add_body(self, name: str, path: str, body: bytes) -> None:
+        """Make the file of a request; done if it is there with the same bytes."""
+
+
 class History(Protocol):
     """The models as they were where a branch began."""
 
@@ -291,6 +313,9 @@ class ModelStore(Protocol):
             OutsideError: wrong bytes came, the disk is full, or a requirement
                 cannot be installed.
         """
+
+    def forget(self, ref: Ref) -> None:
+        """Take an installed release off the disk; done if it is not there."""
 
     def serving(self, ref: Ref) -> Serving:
         """Read what an installed release asks of TorchServe."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,3 +70,17 @@ def _entries(
                 waiting.append(Path(entry.path))
             else:
                 yield entry
+
+
+def stamp(directory: Path) -> dict[str, tuple[int, int]]:
+    """Give time and size of every file, of which one differs after an edit.
+
+    What Python writes beside sources is left out.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for entry in _entries(directory, {}, directory):
+        if "__pycache__" not in entry.path:
+            with suppress(OSError):  # gone since it was listed
+                status = entry.stat()
+                found[entry.path] = (status.st_mtime_ns, status.st_size)
+    return found

@@ -68,7 +68,7 @@ class LocalModelStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other syncs off this host until the block ends.
+        """Keep others off this model store until the block ends.
 
         Raises:
             RefusedError: another one is at work; it names its process.
@@ -81,8 +81,8 @@ class LocalModelStore:
             except BlockingIOError as error:
                 lock.seek(0)
                 raise RefusedError(
-                    f"another sync is at work on {self._root}: process {lock.read()}",
-                    hint="wait until it is done",
+                    f"another ms is at work on {self._root}: process {lock.read()}",
+                    hint="wait until it is done, or stop it",
                 ) from error
             lock.truncate(0)
             lock.write(str(os.getpid()))
@@ -119,6 +119,18 @@ class LocalModelStore:
                 self._make_tree(release, tree, read_range, on_bytes)
             work = self._make_work(tree)
             self._link(release.ref, work)
+
+    def forget(self, ref: Ref) -> None:
+        """Take an installed release off the disk; its requirements stay."""
+        with _disk():
+            link = self._root / ref.entry
+            if not link.is_symlink():
+                return
+            sha256 = self._sha256(ref)
+            link.unlink()
+            shutil.rmtree(self._home / "work" / sha256, ignore_errors=True)
+            (self._trees / f"{sha256}.json").unlink(missing_ok=True)
+            shutil.rmtree(self._trees / sha256, ignore_errors=True)
 
     def serving(self, ref: Ref) -> Serving:
         """Read what an installed release asks of TorchServe."""

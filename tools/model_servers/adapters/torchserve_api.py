@@ -17,6 +17,9 @@ from model_servers.errors import OutsideError
 _PAGE = 100
 """The most models that TorchServe lists at once."""
 
+_CONNECTIONS = 32
+"""Kept open for those who ask many things at once."""
+
 _TIMEOUT = urllib3.Timeout(connect=5, read=130)
 """Unregistering may take TorchServe's own ``unregister_model_timeout``, 120 s."""
 
@@ -24,12 +27,19 @@ _TIMEOUT = urllib3.Timeout(connect=5, read=130)
 class TorchServeApi:
     """A running TorchServe behind its two addresses."""
 
-    def __init__(self, *, management: str, inference: str) -> None:
+    def __init__(self, *, management: str, inference: str, ending: str = "") -> None:
+        """Take the addresses, and what the model store's entries end in.
+
+        ``.mar`` for plain archives, which TorchServe unpacks itself; nothing for
+        directories.
+        """
         self.address = management
+        self._ending = ending
         self._management = management.rstrip("/")
         self._inference = inference.rstrip("/")
         self._http = urllib3.PoolManager(
             timeout=_TIMEOUT,
+            maxsize=_CONNECTIONS,
             # A repeated GET is harmless; a POST that was sent is never repeated.
             retries=urllib3.Retry(connect=0, read=0, redirect=0, status=0, other=0),
         )
@@ -70,8 +80,9 @@ class TorchServeApi:
         ``maxBatchDelay`` to -10000 (RegisterModelRequest.java:88). One worker
         starts where the model config does not say how many.
         """
+        entry = quote(f"{ref.entry}{self._ending}", safe="")
         query = (
-            f"url={quote(ref.entry, safe='')}&model_name={quote(ref.name, safe='')}"
+            f"url={entry}&model_name={quote(ref.name, safe='')}"
             "&initial_workers=1&synchronous=false"
         )
         self._send("POST", f"/models?{query}", f"cannot register {ref}")

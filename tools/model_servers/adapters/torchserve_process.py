@@ -15,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -39,6 +40,11 @@ class Addresses:
     management: str
     inference: str
     metrics: str
+    temp: Path
+    """Where it unpacks archives."""
+
+    ended: Callable[[], str]
+    """Says how it has ended by itself; nothing while it runs."""
 
 
 @contextmanager
@@ -48,6 +54,7 @@ def torchserve(
     logs: Path,
     port: int | None = None,
     system_java: bool = False,
+    packages: Path | None = None,
     settings: Mapping[str, object] = _NOTHING,
 ) -> Iterator[Addresses]:
     """Run TorchServe on *model_store* for as long as the block takes.
@@ -61,6 +68,7 @@ def torchserve(
         port: of the inference API; the other APIs take the next ones. Free ports
             are taken if it is None.
         system_java: use the Java of ``JAVA_HOME`` or the ``PATH``.
+        packages: a folder that its workers import from, before their own.
         settings: of TorchServe's ``config.properties``, beside and over ours.
 
     Raises:
@@ -85,6 +93,7 @@ def torchserve(
                 "TMPDIR": temp,
                 "LOG_LOCATION": str(logs),
                 "METRICS_LOCATION": str(logs),
+                **({} if packages is None else {"PYTHONPATH": str(packages)}),
             },
             stdin=subprocess.DEVNULL,
             stdout=console,
@@ -96,6 +105,8 @@ def torchserve(
             inference=f"http://{_HOST}:{ports[0]}",
             management=f"http://{_HOST}:{ports[1]}",
             metrics=f"http://{_HOST}:{ports[2]}",
+            temp=Path(temp),
+            ended=partial(_ended, process, logs / "console.log"),
         )
         _wait_until_it_answers(process, addresses, logs / "console.log")
         yield addresses
@@ -222,12 +233,8 @@ def _wait_until_it_answers(
     deadline = time.monotonic() + _START_S
     with urllib3.PoolManager(retries=False, timeout=2) as http:
         while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise OutsideError(
-                    f"TorchServe ended with status {process.returncode}: "
-                    f"{_last_line(console)}",
-                    hint=f"read {console}",
-                )
+            if ended := _ended(process, console):
+                raise OutsideError(ended, hint=f"read {console}")
             try:
                 http.request("GET", f"{addresses.management}/models")
                 http.request("GET", f"{addresses.inference}/ping")
@@ -238,6 +245,13 @@ def _wait_until_it_answers(
     raise OutsideError(
         f"TorchServe did not answer within {_START_S:.0f} s", hint=f"read {console}"
     )
+
+
+def _ended(process: subprocess.Popen[bytes], console: Path) -> str:
+    status = process.poll()
+    if status is None:
+        return ""
+    return f"TorchServe ended with status {status}: {_last_line(console)}"
 
 
 def _last_line(console: Path) -> str:

@@ -13,7 +13,7 @@ from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.findings import Finding
-from model_servers.errors import ExitStatus, RequestError
+from model_servers.errors import ExitStatus, OutsideError, RequestError
 
 
 def add_validate(commands: Commands) -> None:
@@ -77,6 +77,15 @@ def add_test(commands: Commands) -> None:
         "have a TorchServe of its own answer a model's golden cases",
     )
     flags.models(command, "+")
+    command.add_argument(
+        "--layout",
+        choices=("dir", "mar"),
+        default="dir",
+        help="dir, as on a host; mar, as any TorchServe takes archives (%(default)s)",
+    )
+    command.add_argument(
+        "--report", metavar="FILE", help="write what was found and measured, as JSON"
+    )
     flags.as_json(command)
     flags.registry(command)
     flags.torchserve(command)
@@ -120,16 +129,38 @@ def build(options: argparse.Namespace, settings: Settings) -> ExitStatus:
 
 def test(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Serve models in a TorchServe of our own and compare their golden answers."""
+    if options.report is not None and len(set(options.models)) > 1:
+        raise RequestError(
+            f"--report is of one model, and {len(set(options.models))} are named",
+            hint="test them one after the other, or use --json",
+        )
     names, findings = findings_of(options.models, settings)
     if findings:
         print(render.findings_text(findings, models=len(names)))
         return ExitStatus.FINDINGS
-    report = trial.run(names, options, settings)
+    run = trial.run_plain if options.layout == "mar" else trial.run
+    report = run(names, options, settings)
+    if options.report is not None:
+        (row,) = report.to_mapping()
+        _write_report(Path(options.report), row)
     if options.json:
         print(json.dumps(report.to_mapping(), indent=2))
     else:
-        print(report.to_text())
-    return ExitStatus.DONE if report.passed else ExitStatus.FINDINGS
+        print("\n\n".join(filter(None, [report.measured_text(), report.to_text()])))
+    if not report.passed:
+        return ExitStatus.FINDINGS
+    say(f"next: open a pull request; to ask it yourself: ms serve {names[0]}")
+    return ExitStatus.DONE
+
+
+def _write_report(file: Path, report: object) -> None:
+    try:
+        file.write_text(f"{json.dumps(report, indent=2)}\n", "utf-8")
+    except OSError as error:
+        raise OutsideError(
+            f"the report {file} cannot be written: {error.strerror}",
+            hint="correct --report",
+        ) from error
 
 
 def findings_of(

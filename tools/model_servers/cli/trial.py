@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from model_servers.cli import render, wire
 from model_servers.cli.settings import Settings
+from model_servers.cli.trial_report import Report, Row
 from model_servers.cli.watch import ConsoleWatcher, say, watcher
 from model_servers.core.canonical import sha256_of
 from model_servers.core.host import Desired
@@ -23,83 +23,9 @@ from model_servers.core.names import LATEST
 from model_servers.core.profile import HostProfile
 from model_servers.errors import OutsideError
 from model_servers.journeys.build import Recipe
+from model_servers.journeys.loading import Loading
 from model_servers.journeys.publish import Publish
-from model_servers.journeys.sync import Verdict
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """How one model did."""
-
-    name: str
-    version: str
-    archive_bytes: int
-    ready_s: float | None
-    """From its registration to all workers ready; None if that never came."""
-
-    verdicts: tuple[Verdict, ...]
-    error: str = ""
-    hint: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """``reproduces``, or the first thing that is wrong."""
-        return self.error or f"reproduces {len(self.verdicts)}"
-
-
-@dataclass(frozen=True)
-class Report:
-    """How every model did."""
-
-    rows: tuple[Row, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Every model answered every golden case rightly."""
-        return not any(row.error for row in self.rows)
-
-    def to_text(self) -> str:
-        """Write a table, and below it what went wrong."""
-        header = ["model", "version", "size", "ready after", "verdict", "answer"]
-        rows = [
-            [
-                row.name,
-                row.version,
-                render.size(row.archive_bytes),
-                "-" if row.ready_s is None else f"{row.ready_s:.1f} s",
-                "FAILED" if row.error else row.verdict,
-                _first_answer(row.verdicts),
-            ]
-            for row in self.rows
-        ]
-        wrong = [
-            f"{row.name}: {row.error}\n    fix: {row.hint}"
-            for row in self.rows
-            if row.error
-        ]
-        return "\n".join([render.table([header, *rows]), *wrong])
-
-    def to_mapping(self) -> list[dict[str, Any]]:
-        """Give the report as JSON values."""
-        return [
-            {
-                "name": row.name,
-                "version": row.version,
-                "archive_bytes": row.archive_bytes,
-                "ready_s": row.ready_s,
-                "error": row.error or None,
-                "fix": row.hint or None,
-                "golden": [
-                    {
-                        "case": verdict.case,
-                        "differences": list(verdict.differences),
-                        "latency_ms": round(verdict.latency_ms, 3),
-                    }
-                    for verdict in row.verdicts
-                ],
-            }
-            for row in self.rows
-        ]
+from model_servers.journeys.workbench import golden_cases
 
 
 def run(names: list[str], options: argparse.Namespace, settings: Settings) -> Report:
@@ -107,12 +33,10 @@ def run(names: list[str], options: argparse.Namespace, settings: Settings) -> Re
     with watcher() as console:
         publish, recipes = _published(names, settings, console)
         model_store = settings.work / "host" / "model_store"
+        logs = settings.work / "host" / "logs"
         model_store.mkdir(parents=True, exist_ok=True)
         with wire.torchserve(
-            model_store,
-            logs=settings.work / "host" / "logs",
-            port=options.port,
-            system_java=options.system_java,
+            model_store, logs=logs, port=options.port, system_java=options.system_java
         ) as addresses:
             say(f"TorchServe listens at {addresses.inference}")
             profile = HostProfile(
@@ -124,7 +48,69 @@ def run(names: list[str], options: argparse.Namespace, settings: Settings) -> Re
                 python=sys.executable,
             )
             desired = _served(profile, settings, console)
-        return Report(tuple(_row(recipe, desired, console) for recipe in recipes))
+            loading = Loading(
+                server=wire.server(addresses), entries=wire.model_store(profile)
+            )
+            return Report(
+                tuple(
+                    _row(recipe, desired, console, loading, settings, logs)
+                    for recipe in recipes
+                )
+            )
+
+
+def run_plain(
+    names: list[str], options: argparse.Namespace, settings: Settings
+) -> Report:
+    """Have a TorchServe for each model load its archive as it is."""
+    build = wire.build(settings)
+    return Report(
+        tuple(_plain_row(build.recipe(name), options, settings) for name in names)
+    )
+
+
+def _plain_row(recipe: Recipe, options: argparse.Namespace, settings: Settings) -> Row:
+    """Try one archive; it has its TorchServe alone, for its packages are its own."""
+    ref = recipe.spec.ref
+    folder = settings.work / "mar" / ref.name
+    shutil.rmtree(folder / "model_store", ignore_errors=True)
+    built = wire.build(settings).write(recipe, folder / "model_store")
+    row = Row.of(
+        recipe, built.archive.sha256, built.archive.size_bytes, folder / "logs"
+    )
+    try:
+        packages = _packages(recipe, settings)
+        with wire.torchserve(
+            folder / "model_store",
+            logs=folder / "logs",
+            port=options.port,
+            system_java=options.system_java,
+            packages=packages,
+        ) as addresses:
+            loading = Loading(
+                server=wire.server(addresses, ending=".mar"),
+                entries=wire.plain_archive(recipe.serving, addresses),
+            )
+            load_s = loading.load(ref)
+            say(f"{ref}: loaded as an archive in {load_s:.1f} s")
+            return _examined(row, recipe, loading, settings, load_s)
+    except OutsideError as error:
+        return row.failed(error)
+
+
+def _packages(recipe: Recipe, settings: Settings) -> Path | None:
+    """Install a model's requirements where a stock TorchServe finds them."""
+    requirements = recipe.spec.build.requirements_file
+    if requirements is None:
+        return None
+    name = recipe.spec.name
+    say(
+        f"note: {name}: {requirements} is installed as on a host, and stands on"
+        " TorchServe's PYTHONPATH; TorchServe alone installs it only with"
+        " install_py_dep_per_model=true"
+    )
+    file = wire.registry(settings).path(name, requirements)
+    return wire.requirements(settings.work / "mar" / "requirements").installed(file)
 
 
 def _published(
@@ -163,29 +149,39 @@ def _served(
             sync.apply(plan, desired, console)
         except OutsideError:
             return desired  # each failure was shown, and is in the report
-        asked = {verdict.ref.name for verdict in console.verdicts}
-        for release in desired.values():
-            if release.ref.name not in asked:
-                sync.probe(release.ref, console)
         return desired
 
 
-def _row(recipe: Recipe, desired: Desired, console: ConsoleWatcher) -> Row:
-    name = recipe.spec.name
-    error = console.failures.get(name)
-    return Row(
-        name=name,
-        version=str(recipe.spec.version),
-        archive_bytes=desired[name].archive.size_bytes,
-        ready_s=console.ready_s.get(name),
-        verdicts=tuple(one for one in console.verdicts if one.ref.name == name),
-        error="" if error is None else str(error),
-        hint="" if error is None else error.hint,
+def _row(
+    recipe: Recipe,
+    desired: Desired,
+    console: ConsoleWatcher,
+    loading: Loading,
+    settings: Settings,
+    logs: Path,
+) -> Row:
+    """Examine what sync has loaded, also if its golden answers were refused."""
+    ref = recipe.spec.ref
+    archive = desired[ref.name].archive
+    row = Row.of(recipe, archive.sha256, archive.size_bytes, logs)
+    error = console.failures.get(ref.name)
+    load_s = console.ready_s.get(ref.name)
+    if load_s is None:
+        return row.failed(error or OutsideError(f"{ref} was not loaded"))
+    try:
+        if error is not None:
+            load_s = loading.load(ref)
+        return _examined(row, recipe, loading, settings, load_s)
+    except OutsideError as reason:
+        return row.failed(reason)
+
+
+def _examined(
+    row: Row, recipe: Recipe, loading: Loading, settings: Settings, load_s: float
+) -> Row:
+    ref = recipe.spec.ref
+    cases = golden_cases(wire.registry(settings), ref.name)
+    examine = wire.examine(loading.server)
+    return row.examined(
+        examine.run(ref, list(cases.values()), loading.described(ref), load_s)
     )
-
-
-def _first_answer(verdicts: tuple[Verdict, ...]) -> str:
-    if not verdicts:
-        return "-"
-    answer = " ".join(verdicts[0].answer.split())
-    return answer if len(answer) <= 48 else f"{answer[:47]}…"

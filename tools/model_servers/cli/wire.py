@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,22 +19,30 @@ from model_servers.cli.settings import Settings
 from model_servers.core.doctor import Machine
 from model_servers.core.notes import CHANGELOG_FILE
 from model_servers.core.profile import HostProfile
+from model_servers.core.spec import Serving
 from model_servers.core.work import Work
 from model_servers.errors import RequestError
 from model_servers.journeys.announce import Announce
 from model_servers.journeys.build import Build
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.channels import Channels
+from model_servers.journeys.examine import Examine
 from model_servers.journeys.init import Init
+from model_servers.journeys.loading import Entries
 from model_servers.journeys.lock import Lock
 from model_servers.journeys.publish import Publish
 from model_servers.journeys.sync import Sync
+from model_servers.journeys.workbench import Workbench
 
 if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
+    from model_servers.adapters.requirements import Requirements
     from model_servers.adapters.torchserve_process import Addresses
     from model_servers.ports import (
+        GoldenFiles,
         History,
+        ModelServer,
+        ModelStore,
         ModelTexts,
         ProbedStore,
         Registry,
@@ -267,14 +275,104 @@ def model_store(host: HostProfile) -> LocalModelStore:
 
 
 def torchserve(
-    model_store: Path, *, logs: Path, port: int | None, system_java: bool
+    model_store: Path,
+    *,
+    logs: Path,
+    port: int | None,
+    system_java: bool,
+    packages: Path | None = None,
 ) -> AbstractContextManager[Addresses]:
     """Give a TorchServe of our own, to be entered."""
     from model_servers.adapters import torchserve_process
 
     return torchserve_process.torchserve(
-        model_store, logs=logs, port=port, system_java=system_java
+        model_store, logs=logs, port=port, system_java=system_java, packages=packages
     )
+
+
+def server(addresses: Addresses, *, ending: str = "") -> ModelServer:
+    """Give a TorchServe of our own as a model server."""
+    from model_servers.adapters.torchserve_api import TorchServeApi
+
+    return TorchServeApi(
+        management=addresses.management, inference=addresses.inference, ending=ending
+    )
+
+
+@contextmanager
+def workbench(
+    options: argparse.Namespace, folder: Path
+) -> Iterator[tuple[Workbench, Addresses]]:
+    """Give a model store and a TorchServe of our own, for as long as the block takes.
+
+    Args:
+        options: of the command, as ``--port`` and ``--system-java``.
+        folder: where it keeps what a second run can use again, and its logs.
+    """
+    from model_servers.adapters.model_store import LocalModelStore
+
+    store = LocalModelStore(folder / "model_store", python=sys.executable)
+    with (
+        store.locked(),
+        _emptied(store),
+        torchserve(
+            folder / "model_store",
+            logs=folder / "logs",
+            port=options.port,
+            system_java=options.system_java,
+        ) as addresses,
+    ):
+        yield Workbench(server=server(addresses), model_store=store), addresses
+
+
+@contextmanager
+def _emptied(store: ModelStore) -> Iterator[None]:
+    """Leave no release behind, nor find one that a killed process left."""
+    _empty(store)
+    try:
+        yield
+    finally:
+        _empty(store)
+
+
+def _empty(store: ModelStore) -> None:
+    for ref in store.installed():
+        store.forget(ref)
+
+
+def plain_archive(serving: Serving, addresses: Addresses) -> Entries:
+    """Give the only archive of a TorchServe of our own."""
+    from model_servers.adapters.plain_archives import PlainArchive
+
+    return PlainArchive(serving, temp=addresses.temp)
+
+
+def requirements(folder: Path) -> Requirements:
+    """Give what installs requirements, once each."""
+    from model_servers.adapters.requirements import Requirements
+
+    return Requirements(folder, sys.executable)
+
+
+def examine(at: ModelServer) -> Examine:
+    """Give the journey that examines what a server of this machine serves."""
+    from model_servers.adapters import processes
+
+    return Examine(server=at, memory_mib=processes.memory_mib)
+
+
+def stamp(settings: Settings, name: str) -> object:
+    """Give what is different after an edit of a model's files."""
+    from model_servers.adapters import listing
+
+    return listing.stamp(settings.registry / name)
+
+
+def golden_files(settings: Settings) -> GoldenFiles:
+    """Give what writes golden cases."""
+    from model_servers.adapters.golden_files import GoldenFiles
+
+    return GoldenFiles(settings.registry)
 
 
 def _s3_store(bucket: str, prefix: str, endpoint_url: str | None) -> ProbedStore:

@@ -247,6 +247,12 @@ class Code(Enum):
         "Golden requests gate the pull request, the release and the host's switch.",
         "Record a request and its answer: `ms golden MODEL --update`.",
     )
+    UNRECORDED = (
+        "MS061",
+        "A golden case has no recorded answer.",
+        "Without the answer that is right, no other can be told from it.",
+        "Record the answer, and look at it: `ms golden MODEL --update`.",
+    )
     INPUTS_CHANGED = (
         "MS070",
         "The inputs changed, but the version did not.",

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_MAX_DIFFERENCES = 100
+"""Of a large answer that is all wrong, nobody reads more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
@@ -29,6 +32,23 @@ class Tolerance:
         if math.isinf(expected) or math.isinf(found):
             return expected == found
         return abs(found - expected) <= self.absolute + self.relative * abs(expected)
+
+    def __str__(self) -> str:
+        return f"absolute {self.absolute:g}, relative {self.relative:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How an answer compares with the expected one."""
+
+    differences: tuple[str, ...] = ()
+    """The first of them, in order: the place, what was found, what was expected."""
+
+    max_absolute_error: float = 0.0
+    """Over all numbers that were compared, also those within tolerance."""
+
+    max_relative_error: float = 0.0
+    """As above, where the expected number is not 0; infinite for NaN and the like."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +71,9 @@ class GoldenCase:
     tolerance: Mapping[str, Tolerance]
     """By device: ``cpu`` or ``gpu``."""
 
+    is_recorded: bool = True
+    """Somebody has said what is expected; without it no answer is right."""
+
     @classmethod
     def from_mapping(
         cls, name: str, data: Mapping[str, Any], *, read: Callable[[str], bytes]
@@ -68,7 +91,8 @@ class GoldenCase:
             request=Request(
                 content_type=request["content_type"], body=_body(request, read)
             ),
-            expected=data["expect"]["json"],
+            expected=data.get("expect", {}).get("json"),
+            is_recorded="expect" in data,
             tolerance={
                 device: Tolerance(**bounds)
                 for device, bounds in data.get("tolerance", {}).items()
@@ -77,12 +101,58 @@ class GoldenCase:
 
     def differences(self, answer: bytes, *, device: str) -> list[str]:
         """Say where *answer* is not the expected one; nothing if it is."""
+        return list(self.compare(answer, device=device).differences)
+
+    def compare(self, answer: bytes, *, device: str) -> Comparison:
+        """Compare *answer*, as it came, with the expected one."""
+        if not self.is_recorded:
+            return Comparison(differences=("no answer is recorded",))
         try:
-            found = json.loads(answer)
-        except (ValueError, RecursionError):
-            return [f"the answer is not JSON: {_short(answer)}"]
-        tolerance = self.tolerance.get(device, Tolerance())
-        return list(_differences(self.expected, found, tolerance, "answer"))
+            found = decoded(answer)
+        except ValueError as error:
+            return Comparison(differences=(str(error),))
+        return compare(self.expected, found, self.tolerance_on(device))
+
+    def tolerance_on(self, device: str) -> Tolerance:
+        """Say how near is near enough on a device; exactly if the case is silent."""
+        return self.tolerance.get(device, Tolerance())
+
+
+def decoded(answer: bytes) -> Any:
+    """Read an answer as JSON values.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        return json.loads(answer)
+    except (ValueError, RecursionError):
+        raise ValueError(f"the answer is not JSON: {_short(answer)}") from None
+
+
+def compare(expected: Any, found: Any, tolerance: Tolerance) -> Comparison:
+    """Compare two JSON values."""
+    differences: list[str] = []
+    absolute, relative = 0.0, 0.0
+    for one in _compared(expected, found, tolerance, "answer"):
+        if one.difference and len(differences) < _MAX_DIFFERENCES:
+            differences.append(one.difference)
+        absolute = max(absolute, one.absolute_error)
+        relative = max(relative, one.relative_error)
+    return Comparison(
+        differences=tuple(differences),
+        max_absolute_error=absolute,
+        max_relative_error=relative,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Compared:
+    """What one place of two values came to."""
+
+    difference: str = ""
+    absolute_error: float = 0.0
+    relative_error: float = 0.0
 
 
 def _body(request: Mapping[str, Any], read: Callable[[str], bytes]) -> bytes:
@@ -93,26 +163,57 @@ def _body(request: Mapping[str, Any], read: Callable[[str], bytes]) -> bytes:
     return json.dumps(request["json"], separators=(",", ":")).encode()
 
 
-def _differences(
+def _compared(
     expected: Any, found: Any, tolerance: Tolerance, place: str
-) -> Iterator[str]:
-    """Yield one line per difference between two JSON values."""
+) -> Iterator[_Compared]:
+    """Yield what each place of two JSON values comes to, in order."""
     if isinstance(expected, dict) and isinstance(found, dict):
         for key in sorted(expected.keys() | found.keys()):
             inner = f"{place}.{key}"
             if key not in found:
-                yield f"{inner} is missing"
+                yield _Compared(difference=f"{inner} is missing")
             elif key not in expected:
-                yield f"{inner} was not expected"
+                yield _Compared(difference=f"{inner} was not expected")
             else:
-                yield from _differences(expected[key], found[key], tolerance, inner)
+                yield from _compared(expected[key], found[key], tolerance, inner)
     elif isinstance(expected, list) and isinstance(found, list):
         if len(expected) != len(found):
-            yield f"{place} has {len(found)} items, expected {len(expected)}"
+            yield _Compared(
+                difference=f"{place} has {len(found)} items, expected {len(expected)}"
+            )
         for i, (one, other) in enumerate(zip(expected, found, strict=False)):
-            yield from _differences(one, other, tolerance, f"{place}[{i}]")
-    elif not _agree(expected, found, tolerance):
-        yield f"{place} is {_short(found)}, expected {_short(expected)}"
+            yield from _compared(one, other, tolerance, f"{place}[{i}]")
+    else:
+        yield _compared_leaf(expected, found, tolerance, place)
+
+
+def _compared_leaf(
+    expected: Any, found: Any, tolerance: Tolerance, place: str
+) -> _Compared:
+    difference = ""
+    if not _agree(expected, found, tolerance):
+        difference = f"{place} is {_short(found)}, expected {_short(expected)}"
+    if not (_is_number(expected) and _is_number(found)):
+        return _Compared(difference=difference)
+    wanted = _as_float(expected)
+    error = _error(wanted, _as_float(found))
+    return _Compared(
+        difference=difference,
+        absolute_error=error,
+        relative_error=error / abs(wanted) if _can_divide(wanted) else 0.0,
+    )
+
+
+def _error(expected: float, found: float) -> float:
+    """Say how far two numbers are apart; infinitely if one is not finite alone."""
+    if expected == found or (math.isnan(expected) and math.isnan(found)):
+        return 0.0
+    error = abs(found - expected)
+    return math.inf if math.isnan(error) else error
+
+
+def _can_divide(expected: float) -> bool:
+    return expected != 0 and math.isfinite(expected)
 
 
 def _agree(expected: Any, found: Any, tolerance: Tolerance) -> bool:

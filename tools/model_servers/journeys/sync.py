@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from model_servers.core.golden import GoldenCase
-from model_servers.core.host import Desired, HostState, ServedVersion
+from model_servers.core.host import Desired, HostState
 from model_servers.core.names import LATEST, Ref, Version
 from model_servers.core.plan import (
     Action,
@@ -26,20 +26,13 @@ from model_servers.core.plan import (
 )
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError, OutsideError, RefusedError
+from model_servers.journeys.loading import Loading
 from model_servers.ports import ModelServer, ModelStore, OnBytes, Releases, Store
 
 _POLL_S = 0.5
 """Describing a version asks nvidia-smi once per worker, so not too often."""
 
-_START_MARGIN_S = 30.0
-"""Beside ``startupTimeout``: Python and torch start before loading does."""
-
-_STARTUP_TIMEOUT_S = 120
-"""TorchServe's own, where the model config is silent."""
-
 _DRAIN_LIMIT_S = 600.0
-_TRIES_TO_LOAD = 3
-"""Worker processes seen to come and go before a version counts as broken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +137,7 @@ class Sync:
         Raises:
             OutsideError: an answer is not the expected one.
         """
-        device = self._described(ref).device
+        device = self._loading.described(ref).device
         verdicts = [
             self._ask(ref, case, device) for case in self.model_store.golden_cases(ref)
         ]
@@ -158,6 +151,10 @@ class Sync:
                 hint="correct the model, or the case if the change is meant",
             )
         self.model_store.mark_answered(ref)
+
+    @property
+    def _loading(self) -> Loading:
+        return Loading(server=self.server, entries=self.model_store)
 
     def _release(self, name: str, wanted: str) -> Release:
         versions = self.releases.versions(name)
@@ -210,16 +207,14 @@ class Sync:
             case Install(ref=ref, fetch_bytes=fetch_bytes):
                 self._install(desired[ref.name], fetch_bytes, watcher)
             case Register(ref=ref):
-                self.model_store.clear_load_error(ref)
-                self.server.register(ref)
-                self._await_ready(ref)
+                self._loading.load(ref)
             case Revive(ref=ref):
                 # Not those it has: an interrupted revival leaves none.
                 workers = self.model_store.serving(ref).min_workers or 1
                 self.model_store.clear_load_error(ref)
                 self.server.scale(ref.name, str(ref.version), 0)
                 self.server.scale(ref.name, str(ref.version), workers)
-                self._await_ready(ref)
+                self._loading.await_ready(ref)
             case Probe(ref=ref):
                 self.probe(ref, watcher)
             case SetDefault(ref=ref):
@@ -236,49 +231,6 @@ class Sync:
                 release.key, offset, length
             ),
             on_bytes=watcher.fetching(release, fetch_bytes),
-        )
-
-    def _await_ready(self, ref: Ref) -> None:
-        """Wait until every worker of *ref* is ready and serves what was asked.
-
-        Raises:
-            OutsideError: it cannot be loaded; with the handler's reason if it
-                gave one.
-        """
-        asked = self.model_store.serving(ref)
-        limit_s = (asked.startup_timeout_s or _STARTUP_TIMEOUT_S) + _START_MARGIN_S
-        deadline = time.monotonic() + limit_s
-        pids: set[int] = set()
-        while time.monotonic() < deadline:
-            served = self._described(ref)
-            if served.is_ready:
-                _check_settings(ref, served.ignored_settings(asked))
-                return
-            pids.update(served.pids)
-            reason = self.model_store.load_error(ref)
-            if reason is not None:
-                raise OutsideError(
-                    f"{ref} cannot be loaded: {reason}",
-                    hint=f"correct the model; `ms test {ref.name}` tries it",
-                )
-            if len(pids) > _TRIES_TO_LOAD * max(1, served.workers):
-                raise OutsideError(
-                    f"{ref} cannot be loaded: its workers ended {len(pids)} times",
-                    hint="read TorchServe's log, model_log.log",
-                )
-            time.sleep(_POLL_S)
-        raise OutsideError(
-            f"{ref} was not ready within {limit_s:.0f} s",
-            hint="raise startupTimeout in model-config.yaml if loading takes longer",
-        )
-
-    def _described(self, ref: Ref) -> ServedVersion:
-        for served in self.server.describe(ref.name):
-            if served.version == str(ref.version):
-                return served
-        raise OutsideError(
-            f"{ref} is not registered any more",
-            hint="run `ms sync plan` again",
         )
 
     def _ask(self, ref: Ref, case: GoldenCase, device: str) -> Verdict:
@@ -316,14 +268,6 @@ class Sync:
         raise OutsideError(
             f"{name}@{version} still has requests waiting after {_DRAIN_LIMIT_S:.0f} s",
             hint="run `ms sync apply` again when there is less traffic",
-        )
-
-
-def _check_settings(ref: Ref, ignored: list[str]) -> None:
-    if ignored:
-        raise OutsideError(
-            f"TorchServe serves {ref} with other settings: " + "; ".join(ignored),
-            hint="correct model-config.yaml; TorchServe ignores what it cannot use",
         )
 
 

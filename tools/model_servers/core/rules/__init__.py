@@ -42,6 +42,7 @@ RULES: tuple[Rule, ...] = (
     weights.large,
     golden.cases,
     golden.requests,
+    golden.recorded,
     serving.extra_files,
     serving.timeouts,
     serving.batch_delay,

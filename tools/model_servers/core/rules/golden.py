@@ -50,6 +50,18 @@ def requests(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def recorded(subject: Subject) -> Iterator[Finding]:
+    """Every case says which answer is right."""
+    for case in subject.contribution.golden:
+        if "expect" not in case.data:
+            yield subject.contribution.finding(
+                Code.UNRECORDED,
+                "the case has no recorded answer, expected expect:",
+                document=case,
+                fix=f"ms golden {subject.contribution.name} --update",
+            )
+
+
 def is_case(path: str, golden: str) -> bool:
     """Say whether a file is a case of the golden directory *golden*."""
     return path.endswith(".yaml") and posixpath.dirname(path) == golden

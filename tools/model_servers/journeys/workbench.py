@@ -1,0 +1,88 @@
+"""Serve a model of the checkout as it is, whether it could be released or not."""
+
+from __future__ import annotations
+
+import posixpath
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from model_servers.core.golden import GoldenCase
+from model_servers.core.names import Ref, Version
+from model_servers.core.release import Release
+from model_servers.journeys.build import Build, Recipe
+from model_servers.journeys.loading import Loading
+from model_servers.ports import ModelServer, ModelStore, Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """A model store and a server of our own."""
+
+    server: ModelServer
+    model_store: ModelStore
+
+    @property
+    def loading(self) -> Loading:
+        """What loads the entries of this model store."""
+        return Loading(server=self.server, entries=self.model_store)
+
+    def install(self, build: Build, recipe: Recipe) -> Ref:
+        """Build a model and install it as a host would, without a store."""
+        with tempfile.TemporaryDirectory(prefix="ms-bench-") as folder:
+            built = build.write(recipe, Path(folder))
+            self._install(build.release(recipe, built.archive), built.path)
+        return recipe.spec.ref
+
+    def load(self, build: Build, recipe: Recipe) -> Ref:
+        """Install a model and wait until it serves.
+
+        Raises:
+            OutsideError: it cannot be loaded; nothing of it is left.
+        """
+        ref = self.install(build, recipe)
+        try:
+            self.loading.load(ref)
+        except BaseException:
+            self.remove(ref)
+            raise
+        return ref
+
+    def remove(self, ref: Ref) -> None:
+        """Take a version off the server and off the disk."""
+        self.server.unregister(ref.name, str(ref.version))
+        self.model_store.forget(ref)
+
+    def _install(self, release: Release, archive: Path) -> None:
+        def read_range(offset: int, length: int) -> bytes:
+            with archive.open("rb") as stream:
+                stream.seek(offset)
+                return stream.read(length)
+
+        self.model_store.install(
+            release, read_range=read_range, on_bytes=lambda _: None
+        )
+
+
+def as_version(recipe: Recipe, version: Version) -> Recipe:
+    """Give the recipe of the same model under another version."""
+    return replace(recipe, spec=replace(recipe.spec, version=version))
+
+
+def golden_cases(registry: Registry, name: str) -> Mapping[str, GoldenCase]:
+    """Read the golden cases of a model, by the paths of their files."""
+    return {
+        document.path: GoldenCase.from_mapping(
+            posixpath.basename(document.path).removesuffix(".yaml"),
+            document.data,
+            read=partial(_beside, registry, name, document.path),
+        )
+        for document in registry.read(name).golden
+    }
+
+
+def _beside(registry: Registry, name: str, case: str, file: str) -> bytes:
+    path = posixpath.join(posixpath.dirname(case), file)
+    return registry.path(name, path).read_bytes()
