@@ -39,7 +39,9 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def ms(root, capsys):
+def ms(root, capsys, monkeypatch):
+    monkeypatch.setenv("MODEL_SERVERS_WORK", str(root / "work"))
+
     def run(*arguments):
         status = main([*arguments, "--registry", str(root / "registry")])
         captured = capsys.readouterr()
@@ -129,6 +131,20 @@ def test_publish_releases_only_the_bytes_that_were_expected(ms, root, store):
     assert ms("publish", "cat", *store, "--expect", out)[0] == 0
     assert ms("publish", "dog", *store, "--expect", out)[0] == 4
     assert ms("changed", "--unreleased", *store)[1] == "dog\n"
+
+
+def test_what_is_tried_as_a_directory_is_no_archive_to_expect(ms):
+    status, _, err = ms("test", "cat", "--expect", "{}")
+
+    assert status == 2
+    assert "hint: add --layout mar" in err
+
+
+def test_another_archive_than_expected_is_not_tried(ms):
+    status, _, err = ms("test", "cat", "--layout", "mar", "--expect", "{}")
+
+    assert status == 4
+    assert "cat-1.0.0.mar is" in err
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', '{"a": "b"}', "{"])

@@ -86,6 +86,7 @@ def add_test(commands: Commands) -> None:
     command.add_argument(
         "--report", metavar="FILE", help="write what was found and measured, as JSON"
     )
+    expect.flag(command)
     flags.as_json(command)
     flags.registry(command)
     flags.torchserve(command)
@@ -133,6 +134,11 @@ def test(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         raise RequestError(
             f"--report is of one model, and {len(set(options.models))} are named",
             hint="test them one after the other, or use --json",
+        )
+    if options.expect is not None and options.layout != "mar":
+        raise RequestError(
+            "--expect is about archives, and a directory would be tried",
+            hint="add --layout mar",
         )
     names, findings = findings_of(options.models, settings)
     if findings:

@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--report",
         metavar="FILE",
-        help="what ms test --report wrote: tell of that, and nothing else",
+        help="what ms test --json or --report wrote: tell of that, and nothing else",
     )
     command.add_argument(
         "--deleted",
@@ -108,4 +108,4 @@ def _report(path: Path) -> list[dict[str, Any]]:
             f"the report {path} cannot be read: {error}",
             hint="write it again: ms test MODEL --report FILE",
         ) from error
-    return list(found)
+    return found if isinstance(found, list) else [found]
