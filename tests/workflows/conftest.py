@@ -67,12 +67,22 @@ def toy(tmp_path: Path) -> Toy:
 @pytest.fixture
 def bucket(moto_server: S3Server) -> Bucket:
     """A store of its own, and who may use it."""
+    return _bucket(moto_server)
+
+
+@pytest.fixture
+def strict_bucket(radosgw_at: S3Server) -> Bucket:
+    """One in a server that checks signatures."""
+    return _bucket(radosgw_at)
+
+
+def _bucket(server: S3Server) -> Bucket:
     return Bucket(
         url=f"s3://{BUCKET}/{uuid.uuid4().hex}",
-        endpoint_url=moto_server.endpoint_url,
+        endpoint_url=server.endpoint_url,
         keys={
-            "AWS_ACCESS_KEY_ID": moto_server.access_key,
-            "AWS_SECRET_ACCESS_KEY": moto_server.secret_key,
+            "AWS_ACCESS_KEY_ID": server.access_key,
+            "AWS_SECRET_ACCESS_KEY": server.secret_key,
         },
     )
 

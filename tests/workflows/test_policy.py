@@ -116,7 +116,7 @@ def test_a_job_of_a_pull_request_can_only_read(name: str, job: Job):
 def test_only_known_jobs_can_ask_for_a_cloud_role(name: str, job: Job):
     if job.uses is not None or permissions(name, job).get("id-token") != "write":
         return
-    assert MAY_HAVE_A_CLOUD_ROLE.get((name, job.id)) == job.environment
+    assert MAY_HAVE_A_CLOUD_ROLE.get((name, job.id), "none") == job.environment
 
 
 @each_job

@@ -7,6 +7,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import boto3
 import pytest
@@ -15,7 +16,8 @@ import zoo
 from servers.fixtures import BUCKET
 from servers.proxy import proxy
 from servers.s3 import S3Server
-from workflows.forge import Forge
+from workflows.forge import Bucket, Forge
+from workflows.forge import forge as forge_at
 
 
 def results(found):
@@ -69,6 +71,20 @@ def test_a_merge_releases_two_models_and_tells_of_them(repository: Forge, keys):
     assert repository.service.git("rev-parse", "dog/v2.1.0^{commit}") == dog["target"]
     assert re.search(r"sha256 \| `[0-9a-f]{64}`", dog["notes"])
     assert (repository.service.folder / "pages/index.html").is_file()
+
+
+def test_a_server_that_checks_signatures_gets_the_keys_of_the_job(
+    tmp_path: Path, strict_bucket: Bucket
+):
+    repository = forge_at(tmp_path, strict_bucket, stand_ins=("test", "site"))
+    zoo.make_model(repository.work / "registry", "cat")
+    repository.commit()
+    repository.push_main()
+
+    found = repository.release()
+
+    assert set(results(found).values()) == {"success"}, found["publish"].log
+    assert set(repository.releases()) == {"cat/v1.0.0"}
 
 
 def test_nothing_to_release_is_no_failure_and_an_empty_matrix_is_skipped(
