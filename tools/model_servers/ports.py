@@ -175,6 +175,16 @@ class History(Protocol):
         """List the models that are there no more."""
 
 
+class Announcements(Protocol):
+    """Where people hear of releases."""
+
+    def tags(self) -> set[str]:
+        """List the tags that have been announced."""
+
+    def announce(self, tag: str, *, commit: str, title: str, notes: str) -> None:
+        """Announce a commit under a new tag; complete or not at all."""
+
+
 class ArchiveWriter(Protocol):
     """Writes archives: the same inputs give the same bytes."""
 

@@ -133,6 +133,10 @@ def export(
         for member in archive:
             with suppress(tarfile.FilterError):
                 archive.extract(member, target, filter="data")
+        # tarfile stops at the end of the archive; git is still writing its padding,
+        # and would fail if nobody read that.
+        if running.stdout is not None:
+            running.stdout.read()
     if running.returncode:
         raise OutsideError(
             f"git cannot read the registry at {commit[:7]}", hint="git fsck"

@@ -19,7 +19,7 @@ from model_servers.ports import History
 
 
 def checked(
-    options: argparse.Namespace, settings: Settings
+    options: argparse.Namespace, settings: Settings, *, imports_code: bool
 ) -> tuple[list[str], list[Finding]]:
     """Give the models that are meant, and everything wrong, their versions too."""
     with ExitStack() as stack:
@@ -32,7 +32,7 @@ def checked(
             names = names if is_everything else past.changed()
             for name in past.deleted() if not is_everything else ():
                 say(f"note: {name} was there {past.origin}, and is deleted")
-        findings = of_models(names, settings, imports_code=not options.static)
+        findings = of_models(names, settings, imports_code=imports_code)
         wrong = {name for name in names if _has_errors(name, findings, settings)}
         sound = [name for name in names if name not in wrong]
         return names, findings + _of_versions(sound, settings, past)

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from model_servers.cli import flags, render, trial, wire
+from model_servers.cli import expect, flags, render, trial, wire
 from model_servers.cli.catalogue import explained
 from model_servers.cli.checks import checked, named, of_models
 from model_servers.cli.flags import Commands
@@ -61,6 +61,10 @@ def add_build(commands: Commands) -> None:
     command.add_argument(
         "-o", "--output", metavar="DIR", default="dist", help="where to (%(default)s)"
     )
+    command.add_argument(
+        "--json", action="store_true", help="digests by file name, in one line"
+    )
+    expect.flag(command)
     flags.registry(command)
 
 
@@ -82,6 +86,7 @@ def add_test(commands: Commands) -> None:
     command.add_argument(
         "--report", metavar="FILE", help="write what was found and measured, as JSON"
     )
+    expect.flag(command)
     flags.as_json(command)
     flags.registry(command)
     flags.torchserve(command)
@@ -97,7 +102,7 @@ def validate(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             "--all means every model, and models are named too",
             hint="leave out --all, or the names",
         )
-    names, findings = checked(options, settings)
+    names, findings = checked(options, settings, imports_code=not options.static)
     if options.format == "json":
         print(json.dumps(render.findings_mapping(findings), indent=2))
     elif options.format == "github":
@@ -113,10 +118,13 @@ def build(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     if findings:
         print(render.findings_text(findings, models=len(names)))
         return ExitStatus.FINDINGS
-    journey = wire.build(settings)
+    journey = expect.as_asked(wire.build(settings), options.expect)
+    done = []
     for name in names:
-        built = journey.write(journey.recipe(name), Path(options.output))
-        print(render.built_text(built))
+        done.append(journey.write(journey.recipe(name), Path(options.output)))
+        (say if options.json else print)(render.built_text(done[-1]))
+    if options.json:
+        print(expect.told(done))
     return ExitStatus.DONE
 
 
@@ -126,6 +134,11 @@ def test(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         raise RequestError(
             f"--report is of one model, and {len(set(options.models))} are named",
             hint="test them one after the other, or use --json",
+        )
+    if options.expect is not None and options.layout != "mar":
+        raise RequestError(
+            "--expect is about archives, and a directory would be tried",
+            hint="add --layout mar",
         )
     names, findings = findings_of(options.models, settings)
     if findings:

@@ -6,6 +6,7 @@ import argparse
 
 from model_servers import __version__
 from model_servers.cli import (
+    announce,
     archive,
     channels,
     checkpoint,
@@ -24,7 +25,9 @@ from model_servers.cli import (
     serve,
     site,
     store,
+    summary,
     versions,
+    work,
 )
 from model_servers.cli.flags import Parser
 
@@ -36,6 +39,7 @@ exit status: 0 done or nothing to do, 1 findings, 2 usage, 3 the outside failed,
 _COMMANDS = (
     doctor.add,
     init.add,
+    work.add,
     model.add_validate,
     versions.add_lock,
     versions.add_bump,
@@ -48,6 +52,8 @@ _COMMANDS = (
     serve.add,
     release.add,
     fetch.add,
+    announce.add,
+    summary.add,
     channels.add_promote,
     channels.add_channels,
     lifecycle.add_yank,

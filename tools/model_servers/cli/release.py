@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from model_servers.cli import flags, render, wire
+from model_servers.cli import expect, flags, render, wire
 from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
 from model_servers.cli.settings import Settings
@@ -34,6 +35,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--dry-run", action="store_true", help="show what would be released"
     )
+    expect.flag(command)
     flags.as_json(command)
     flags.registry(command)
     flags.store(command)
@@ -49,6 +51,7 @@ def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         return ExitStatus.FINDINGS
     at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
     journey = wire.publish(settings, at)
+    journey = replace(journey, build=expect.as_asked(journey.build, options.expect))
     recipes = [journey.build.recipe(name) for name in names]
     if options.dry_run:
         plan = journey.plan(recipes)

@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from model_servers.cli import render, wire
+from model_servers.cli import expect, render, wire
 from model_servers.cli.settings import Settings
 from model_servers.cli.trial_report import Report, Row
 from model_servers.cli.watch import ConsoleWatcher, say, watcher
@@ -74,7 +74,8 @@ def _plain_row(recipe: Recipe, options: argparse.Namespace, settings: Settings) 
     ref = recipe.spec.ref
     folder = settings.work / "mar" / ref.name
     shutil.rmtree(folder / "model_store", ignore_errors=True)
-    built = wire.build(settings).write(recipe, folder / "model_store")
+    build = expect.as_asked(wire.build(settings), options.expect)
+    built = build.write(recipe, folder / "model_store")
     row = Row.of(
         recipe, built.archive.sha256, built.archive.size_bytes, folder / "logs"
     )

@@ -16,6 +16,7 @@ from model_servers.cli.wire.hosts import (
     workbench,
 )
 from model_servers.cli.wire.models import (
+    announce,
     as_released,
     build,
     build_from,
@@ -35,6 +36,7 @@ from model_servers.cli.wire.models import (
     site,
     stamp,
     with_weights,
+    work_since,
 )
 from model_servers.cli.wire.stores import (
     channels,
@@ -48,6 +50,7 @@ from model_servers.cli.wire.stores import (
 )
 
 __all__ = [
+    "announce",
     "as_released",
     "build",
     "build_from",
@@ -83,5 +86,6 @@ __all__ = [
     "sync",
     "torchserve",
     "with_weights",
+    "work_since",
     "workbench",
 ]

@@ -16,8 +16,11 @@ from model_servers.cli.watch import fetching
 from model_servers.cli.wire.stores import releases, store
 from model_servers.core.contribution import Digests
 from model_servers.core.doctor import Machine
+from model_servers.core.notes import CHANGELOG_FILE
 from model_servers.core.release import Release
+from model_servers.core.work import Work
 from model_servers.errors import RequestError
+from model_servers.journeys.announce import Announce
 from model_servers.journeys.build import Build
 from model_servers.journeys.init import Init
 from model_servers.journeys.lock import Lock
@@ -259,3 +262,26 @@ def site(settings: Settings, target: Path, *, url: str | None) -> Site:
         commit_dates=partial(git.commit_dates, settings.registry),
         pages=StaticPages(target, url=url),
     )
+
+
+def announce(settings: Settings, at: Store) -> Announce:
+    """Give the journey that tells GitHub of the releases in the store *at*."""
+    from model_servers.adapters import texts
+    from model_servers.adapters.github import GitHubReleases
+
+    def changelog(name: str) -> str:
+        file = registry(settings).path(name, CHANGELOG_FILE)
+        return texts.read_if_text(file) if file.is_file() else ""
+
+    return Announce(
+        releases=releases(at),
+        announcements=GitHubReleases(settings.registry),
+        changelog=changelog,
+    )
+
+
+def work_since(settings: Settings, ref: str) -> Work:
+    """Give what changed since the branch began."""
+    from model_servers.adapters import changes
+
+    return changes.since(settings.registry, ref)

@@ -1,0 +1,346 @@
+"""Merges, releases and promotions, through the committed workflows, into a store."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import boto3
+import pytest
+
+import zoo
+from servers.fixtures import BUCKET
+from servers.proxy import proxy
+from servers.s3 import S3Server
+from workflows.forge import Bucket, Forge
+from workflows.forge import forge as forge_at
+
+
+def results(found):
+    return {name: job.result for name, job in found.items()}
+
+
+@pytest.fixture
+def repository(forge: Forge) -> Forge:
+    """Two models on main that are not released yet."""
+    zoo.make_model(forge.work / "registry", "cat")
+    zoo.make_model(forge.work / "registry", "dog", version="2.1.0")
+    (forge.work / "registry/dog/CHANGELOG.md").write_text("## 2.1.0\n\nIt barks.\n")
+    forge.commit()
+    forge.push_main()
+    return forge
+
+
+@pytest.fixture
+def keys(forge: Forge, moto_server: S3Server) -> Callable[[], list[str]]:
+    """Lists what the store has."""
+    client = boto3.session.Session(
+        moto_server.access_key, moto_server.secret_key, region_name="us-east-1"
+    ).client("s3", endpoint_url=moto_server.endpoint_url)
+    prefix = forge.service.variables["MODEL_SERVERS_STORE"].partition(f"{BUCKET}/")[2]
+
+    def listed() -> list[str]:
+        found = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+        return [
+            one["Key"].removeprefix(f"{prefix}/") for one in found.get("Contents", ())
+        ]
+
+    return listed
+
+
+def released(keys):
+    return [key for key in keys() if key.endswith("release.json")]
+
+
+BOTH = ["models/cat/1.0.0/release.json", "models/dog/2.1.0/release.json"]
+
+
+def test_a_merge_releases_two_models_and_tells_of_them(repository: Forge, keys):
+    found = repository.release()
+
+    assert set(results(found).values()) == {"success"}
+    assert released(keys) == BOTH
+    assert set(repository.releases()) == {"cat/v1.0.0", "dog/v2.1.0"}
+    dog = repository.releases()["dog/v2.1.0"]
+    assert dog["notes"].startswith("It barks.\n")
+    assert dog["target"] == repository.service.git("rev-parse", "main")
+    assert repository.service.git("rev-parse", "dog/v2.1.0^{commit}") == dog["target"]
+    assert re.search(r"sha256 \| `[0-9a-f]{64}`", dog["notes"])
+    assert (repository.service.folder / "pages/index.html").is_file()
+
+
+def test_a_server_that_checks_signatures_gets_the_keys_of_the_job(
+    tmp_path: Path, strict_bucket: Bucket
+):
+    repository = forge_at(tmp_path, strict_bucket, stand_ins=("test",))
+    zoo.make_model(repository.work / "registry", "cat")
+    repository.commit()
+    repository.push_main()
+
+    found = repository.release()
+
+    assert set(results(found).values()) == {"success"}, found["publish"].log
+    assert set(repository.releases()) == {"cat/v1.0.0"}
+
+
+def test_nothing_to_release_is_no_failure_and_an_empty_matrix_is_skipped(
+    repository: Forge, keys
+):
+    repository.release()
+    before = keys()
+
+    found = repository.release()
+
+    assert results(found) == {
+        **dict.fromkeys(("build", "smoke", "publish"), "skipped"),
+        **dict.fromkeys(
+            ("plan", "announce", "channels", "channels/channels", "catalogue"),
+            "success",
+        ),
+        **dict.fromkeys(("catalogue/site", "catalogue/deploy"), "success"),
+    }
+    assert keys() == before
+    assert "nothing to announce" in found["announce"].log
+
+
+def test_a_wrong_golden_answer_on_main_releases_nothing(repository: Forge, keys):
+    repository.break_golden("cat")
+    repository.branch("topic")
+    repository.commit()
+    repository.merge()
+
+    found = repository.release()
+
+    assert found["smoke"].result == "failure"
+    assert found["publish"].result == "skipped"
+    assert released(keys) == []
+    assert repository.releases() == {}
+
+
+def test_other_bytes_than_those_that_were_tried_are_not_published(
+    repository: Forge, keys
+):
+    original = repository.service.prepare
+
+    def tampered(workspace):
+        """Stands for a runner of the publish job whose checkout is another."""
+        original(workspace)
+        if "publish" in repository.service.deployments:
+            file = workspace / "registry/cat/handler_model.py"
+            file.write_text(f"{zoo.HANDLER}# other\n")
+
+    repository.service.prepare = tampered
+
+    found = repository.release()
+
+    assert found["publish"].result == "failure"
+    assert re.search(r"cat-1.0.0.mar is \w+, expected \w+", found["publish"].log)
+    assert released(keys) == []
+
+
+def test_a_job_that_a_role_does_not_trust_gets_no_keys(repository: Forge, keys):
+    path = repository.work / ".github/workflows/release.yml"
+    path.write_text(path.read_text().replace("environment: publish", ""))
+    repository.branch("topic")
+    repository.commit()
+    repository.merge()
+
+    found = repository.release()
+
+    assert found["publish"].result == "failure"
+    assert "configure-aws-credentials: there is no role" in found["publish"].log
+    assert released(keys) == []
+
+
+def test_a_branch_that_is_not_main_cannot_deploy(repository: Forge):
+    sha = repository.service.git("rev-parse", "main")
+
+    found = repository.release_from("refs/heads/topic", sha)
+
+    assert "may not deploy to store-read" in found["plan"].log
+
+
+def test_of_two_racing_releases_both_end_well_and_one_is_made(repository: Forge, keys):
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(repository.release()))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [one["publish"].result for one in found] == ["success", "success"]
+    assert released(keys) == BOTH
+    assert len([key for key in keys() if key.endswith(".mar")]) == 2
+
+
+def test_a_release_that_was_killed_before_the_commit_is_made_good_by_the_next(
+    repository: Forge, keys, moto_server: S3Server
+):
+    with proxy(moto_server.endpoint_url) as between:
+
+        def kill_after_the_archive(_: int) -> None:
+            if not killed and any(key.endswith(".mar") for key in keys()):
+                *_, last = repository.commands()
+                killed.append(last["arguments"][0])
+                os.kill(last["pid"], signal.SIGKILL)
+
+        killed: list[str] = []
+        between.after = kill_after_the_archive
+        repository.service.variables["MODEL_SERVERS_ENDPOINT_URL"] = (
+            between.endpoint_url
+        )
+
+        found = repository.release()
+
+        assert killed == ["publish"]
+        assert found["publish"].result == "failure"
+        assert released(keys) == []
+        assert repository.releases() == {}
+
+        again = repository.release()
+
+    assert set(results(again).values()) == {"success"}
+    assert released(keys) == BOTH
+    assert set(repository.releases()) == {"cat/v1.0.0", "dog/v2.1.0"}
+
+
+def test_a_run_that_died_before_its_announcement_is_made_good_by_the_next(
+    repository: Forge,
+):
+    repository.release()
+    lost = repository.service.folder / "releases/cat+v1.0.0.json"
+    lost.unlink()
+    repository.service.git("update-ref", "-d", "refs/tags/cat/v1.0.0")
+
+    found = repository.release()
+
+    assert found["publish"].result == "skipped"
+    assert "cat/v1.0.0" in repository.releases()
+
+
+def test_without_a_store_a_merge_releases_nothing_and_fails_nothing(repository: Forge):
+    repository.service.variables.pop("MODEL_SERVERS_STORE")
+
+    found = repository.release()
+
+    assert set(results(found).values()) == {"skipped"}
+
+
+@pytest.fixture
+def two_versions(forge: Forge) -> Forge:
+    """cat@1.0.0 and cat@1.0.1 are released; stable points to the first."""
+    model = forge.work / "registry/cat"
+    for version in ("1.0.0", "1.0.1"):
+        files = {"handler_model.py": f"{zoo.HANDLER}# {version}\n"}
+        zoo.make_model(model.parent, "cat", version=version, files=files)
+        channels = 'schema: 1\nchannels:\n  stable: "1.0.0"\n'
+        (model / "channels.yaml").write_text(channels)
+        forge.commit()
+        forge.ms("publish")
+    forge.ms("channels", "publish")
+    forge.push_main()
+    return forge
+
+
+def stable(repository: Forge) -> str:
+    text = repository.service.file("main", "registry/cat/channels.yaml")
+    return re.search(r'stable: "(.*)"', text)[1]
+
+
+def test_a_promotion_is_applied_and_taken_back_with_the_older_version(
+    two_versions: Forge, pointer
+):
+    promoted = two_versions.dispatch(
+        "promote.yml", model="cat", version="1.0.1", channel="stable", how="apply"
+    )
+
+    assert results(promoted) == dict.fromkeys(
+        ("change", "channels", "channels/channels"), "success"
+    )
+    assert (stable(two_versions), pointer("stable")["models"]) == (
+        "1.0.1",
+        {"cat": "1.0.1"},
+    )
+
+    two_versions.dispatch(
+        "promote.yml", model="cat", version="1.0.0", channel="stable", how="apply"
+    )
+
+    assert (stable(two_versions), pointer("stable")["models"]) == (
+        "1.0.0",
+        {"cat": "1.0.0"},
+    )
+    assert pointer("stable")["generation"] == 3
+
+
+def test_a_promotion_by_pull_request_moves_the_channel_when_it_is_merged(
+    two_versions: Forge, pointer
+):
+    found = two_versions.dispatch(
+        "promote.yml", model="cat", version="1.0.1", channel="stable"
+    )
+
+    assert results(found)["change"] == "success"
+    assert pointer("stable")["models"] == {"cat": "1.0.0"}
+    branch = (two_versions.service.folder / "opened").read_text()
+    assert branch == "promote/cat-stable-1.0.1"
+
+    two_versions.take(branch)
+    checks = two_versions.pull_request()
+    assert checks["gate"].result == "success", "".join(
+        job.log for job in checks.values()
+    )
+    two_versions.merge()
+    two_versions.release()
+
+    assert pointer("stable")["models"] == {"cat": "1.0.1"}
+
+
+def test_a_promotion_to_what_is_not_released_changes_nothing(two_versions: Forge):
+    before = two_versions.service.git("rev-parse", "main")
+
+    found = two_versions.dispatch(
+        "promote.yml", model="cat", version="9.9.9", channel="stable", how="apply"
+    )
+
+    assert results(found)["change"] == "failure"
+    assert "cat@9.9.9" in found["change"].log
+    assert two_versions.service.git("rev-parse", "main") == before
+
+
+def test_a_promotion_that_nobody_approved_does_not_begin(two_versions: Forge):
+    two_versions.refuse("production")
+
+    found = two_versions.dispatch(
+        "promote.yml", model="cat", version="1.0.1", channel="stable", how="apply"
+    )
+
+    assert "said no" in found["change"].log
+    assert stable(two_versions) == "1.0.0"
+
+
+@pytest.mark.parametrize("text", ["$(touch pwned)", '1.0"; touch pwned; "', "`id`"])
+def test_what_a_person_types_is_never_a_command(repository: Forge, text: str):
+    for name in ("model", "version", "channel"):
+        inputs = {"model": "cat", "version": "1.0.0", "channel": "stable", name: text}
+        found = repository.dispatch("promote.yml", **inputs)
+
+        assert found["change"].result == "failure"
+    assert not list(repository.service.folder.rglob("pwned"))
+
+
+def test_every_night_the_store_and_every_model_are_looked_at(repository: Forge):
+    found = repository.dispatch("nightly.yml")
+
+    assert results(found)["models"] == "success"
+    assert results(found)["store"] == "success"
+    tried = [one["arguments"] for one in repository.commands()]
+    assert ["fsck"] in tried
+    assert [one[1] for one in tried if one[0] == "test"] == ["cat", "dog"]
