@@ -6,9 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, NoReturn
 
 from model_servers.cli.render import action_text, released_text
 from model_servers.core.fsck import Fault
@@ -19,6 +17,9 @@ from model_servers.core.release import Release
 from model_servers.errors import ModelServersError
 from model_servers.journeys.sync import Verdict
 from model_servers.ports import OnBytes
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def say(text: str) -> None:
@@ -125,6 +126,8 @@ def fetching(what: str, size_bytes: int) -> OnBytes:
 
 
 def _bar(text: str, size_bytes: int) -> tqdm[NoReturn]:
+    from tqdm import tqdm
+
     return tqdm(
         desc=text,
         total=size_bytes,

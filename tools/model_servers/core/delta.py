@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from model_servers.core.release import Archive, Release
-from model_servers.core.segments import Cut, Run, Segment
+from model_servers.core.segments import SEGMENT_MAX_BYTES, Cut, Run, Segment
 
-GET_MAX_BYTES = 16 * 2**20
+GET_MAX_BYTES = SEGMENT_MAX_BYTES
 """The most that one read asks for; eight of them in flight fill a network."""
 
 GAP_MAX_BYTES = 64 * 2**10
