@@ -1,0 +1,108 @@
+"""Walks through a page of docs/: runs its commands, compares what they show."""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[2]
+
+_BLOCK = re.compile(
+    r"(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```\n", re.DOTALL
+)
+_EXPORT = re.compile(r"export (\w+)=(.*)")
+
+
+@dataclass(frozen=True)
+class Write:
+    """A file whose content stands on the page."""
+
+    path: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command and what the page says it shows."""
+
+    command: str
+    shown: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """A command that runs in a second terminal, once it has said *until*."""
+
+    command: str
+    until: str
+
+
+def steps(text: str) -> Iterator[Write | Run | Start]:
+    """Read the page; blocks without a language are not run."""
+    for block in _BLOCK.finditer(text):
+        note, body = block["note"] or "", block["text"]
+        if note.startswith("write: "):
+            yield Write(note.removeprefix("write: "), body)
+        elif block["kind"] == "console":
+            for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+                command, _, shown = part.partition("\n")
+                if note:
+                    yield Start(command, note.rpartition("until: ")[2])
+                else:
+                    yield Run(command, shown)
+
+
+def pattern(shown: str) -> str:
+    """Turn what the page shows into a pattern: `...` stands for anything."""
+    parts = re.split(r" *\.\.\. *", shown.strip())
+    return ".*".join(re.escape(part) for part in parts)
+
+
+def walk(
+    page: str,
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    start: Callable[[Start], None] | None = None,
+) -> int:
+    """Do what docs/*page* says in *folder*; give how many commands of ``ms`` it has."""
+    environment = dict(environment)
+    commands = 0
+    for step in steps((CHECKOUT / "docs" / page).read_text("utf-8")):
+        match step:
+            case Write(path, content):
+                (folder / path).write_text(content, "utf-8")
+            case Start():
+                assert start is not None, "nothing can be started for this page"
+                start(step)
+            case Run(command, shown) if export := _EXPORT.fullmatch(command):
+                assert not shown
+                told = _done(f"printf %s {export[2]}", folder, environment)
+                environment[export[1]] = told.stdout
+            case Run(command, shown):
+                done = _done(command, folder, environment)
+                output = f"{done.stderr}{done.stdout}"
+                assert re.search(f"^{pattern(shown)}", output, re.DOTALL | re.M), (
+                    f"$ {command}\n{output}\nthe page shows:\n{shown}"
+                )
+                commands += command.startswith("ms ")
+    return commands
+
+
+def _done(
+    command: str, folder: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command,
+        check=False,
+        shell=True,
+        executable="/bin/bash",
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stderr}{done.stdout}"
+    return done
