@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -261,3 +262,17 @@ def test_diff_needs_something_to_compare_with(ms, root):
 
     assert status == 2
     assert "hint: add --base main, or --store" in err
+
+
+def test_a_name_that_is_easily_taken_for_a_released_one_is_found(ms, root, store):
+    make(root, "big_cat")
+    assert ms("publish", *store)[0] == 0
+    shutil.rmtree(root / "registry" / "big_cat")
+    make(root, "big-cat")
+
+    alone = ms("validate", "big-cat")
+    status, out, _ = ms("validate", "big-cat", *store)
+
+    assert alone[0] == 0
+    assert status == 1
+    assert "MS011 'big-cat' is easily taken for the model 'big_cat'" in out

@@ -32,7 +32,10 @@ def checked(
             names = names if is_everything else past.changed()
             for name in past.deleted() if not is_everything else ():
                 say(f"note: {name} was there {past.origin}, and is deleted")
-        findings = of_models(names, settings, imports_code=imports_code)
+        released = _released_names(settings) if names else ()
+        findings = of_models(
+            names, settings, imports_code=imports_code, released=released
+        )
         wrong = {name for name in names if _has_errors(name, findings, settings)}
         sound = [name for name in names if name not in wrong]
         return names, findings + _of_versions(sound, settings, past)
@@ -49,8 +52,9 @@ def of_models(
     *,
     imports_code: bool = False,
     fetch: bool = True,
+    released: Collection[str] = (),
 ) -> list[Finding]:
-    """Validate models, as of today."""
+    """Validate models, as of today; *released* are names that hosts may know."""
     # Days begin and end in UTC, so that a pull request and its author agree.
     today = datetime.now(timezone.utc).date().isoformat()
     if not names:
@@ -60,8 +64,21 @@ def of_models(
         names,
         today=today,
         fetch=fetch,
+        released=released,
         probing=wire.probing(say) if imports_code else None,
     )
+
+
+def _released_names(settings: Settings) -> Collection[str]:
+    """Name what is released, as far as anybody can tell."""
+    if settings.store is None:
+        return ()
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    try:
+        index = wire.catalog(at).read()
+    except OutsideError:
+        return ()  # which the look at versions tells
+    return {ref.name for ref in index.entries} if index is not None else ()
 
 
 def _has_errors(name: str, findings: list[Finding], settings: Settings) -> bool:

@@ -39,6 +39,7 @@ from model_servers.cli.wire.models import (
     work_since,
 )
 from model_servers.cli.wire.stores import (
+    catalog,
     channels,
     fetch,
     fsck,
@@ -54,6 +55,7 @@ __all__ = [
     "as_released",
     "build",
     "build_from",
+    "catalog",
     "channels",
     "digests_of",
     "examine",

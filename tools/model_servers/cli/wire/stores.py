@@ -84,12 +84,16 @@ def fsck(settings: Settings, at: ProbedStore) -> Fsck:
     return Fsck(store=at, releases=releases(at), journal=journal)
 
 
+def catalog(at: ProbedStore) -> Catalog:
+    """Give the index of the store *at*."""
+    return Catalog(store=at, releases=releases(at))
+
+
 def channels(at: ProbedStore) -> Channels:
     """Give the journey of the channels of the store *at*."""
     from model_servers.adapters.channels import read_pointer
 
-    catalog = Catalog(store=at, releases=releases(at))
-    return Channels(store=at, catalog=catalog, read_pointer=read_pointer)
+    return Channels(store=at, catalog=catalog(at), read_pointer=read_pointer)
 
 
 def fetch(folder: Path, at: ProbedStore) -> Fetch:
