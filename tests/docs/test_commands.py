@@ -120,6 +120,13 @@ def test_every_command_of_ms_in_a_sentence_exists(path):
     assert [one for one in sorted(told) if not exists(*one)] == []
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=IDS)
+def test_no_diagram_has_a_sign_that_ends_its_line_early(path):
+    diagrams = [block.text for block in blocks(path) if block.kind == "mermaid"]
+
+    assert [text for text in diagrams if ";" in text] == []
+
+
 def exists(command, below=""):
     known = commands_of(parser())
     if command not in known:
