@@ -39,12 +39,12 @@ class Start:
 
 
 def steps(text: str) -> Iterator[Write | Run | Start]:
-    """Read the page; blocks without a language are not run."""
+    """Read the page; blocks of other languages are not run, nor those that say why."""
     for block in _BLOCK.finditer(text):
         note, body = block["note"] or "", block["text"]
         if note.startswith("write: "):
             yield Write(note.removeprefix("write: "), body)
-        elif block["kind"] == "console":
+        elif block["kind"] == "console" and not note.startswith(("needs: ", "run by ")):
             for part in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
                 command, _, shown = part.partition("\n")
                 if note:
