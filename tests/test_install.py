@@ -9,6 +9,7 @@ import pytest
 
 from model_servers.adapters.torchserve_process import torchserve
 from model_servers.cli.main import main
+from zoo import version_of
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -65,7 +66,7 @@ def test_build_gives_the_bytes_that_a_checkout_gives(installed, tmp_path, capsys
 
     installed("ms", "build", *arguments, there)
 
-    name = "digits-1.0.0.mar"
+    name = f"digits-{version_of(CHECKOUT / 'registry/digits')}.mar"
     assert (here / name).read_bytes() == (there / name).read_bytes()
 
 

@@ -45,6 +45,12 @@ CASE = {
 }
 
 
+def version_of(directory: Path) -> str:
+    """Tell the version of a model that stands in a registry."""
+    document: dict[str, str] = yaml.safe_load((directory / "model.yaml").read_text())
+    return document["version"]
+
+
 def model_document(name: str = "tiny", version: str = "1.0.0", **changes: Any) -> Any:
     """Give a valid ``model.yaml`` as values, with *changes*."""
     document = {

@@ -15,8 +15,10 @@ import urllib3
 from model_servers.adapters.torchserve_api import TorchServeApi
 from model_servers.adapters.torchserve_process import torchserve
 from model_servers.cli.main import main
+from zoo import version_of
 
 CHECKOUT = Path(__file__).parents[2]
+DIGITS = version_of(CHECKOUT / "registry" / "digits")
 
 pytestmark = pytest.mark.torchserve
 
@@ -218,7 +220,7 @@ def test_a_stock_torchserve_loads_the_plain_archive(capsys, tmp_path):
     run(capsys, "build", *arguments, "-o", model_store)
     with torchserve(model_store, logs=tmp_path / "logs") as addresses:
         http = urllib3.PoolManager(retries=False, timeout=120)
-        for name, archive in (("my_network", "1.0"), ("digits", "1.0.0")):
+        for name, archive in (("my_network", "1.0"), ("digits", DIGITS)):
             registered = http.request(
                 "POST",
                 f"{addresses.management}/models?url={name}-{archive}.mar"
@@ -284,6 +286,6 @@ def test_the_archive_is_a_zip_that_anybody_can_read(capsys, tmp_path):
         *("build", "digits", "--registry", CHECKOUT / "registry", "-o", tmp_path),
     )
 
-    with zipfile.ZipFile(tmp_path / "digits-1.0.0.mar") as archive:
+    with zipfile.ZipFile(tmp_path / f"digits-{DIGITS}.mar") as archive:
         assert archive.testzip() is None
         assert archive.namelist()[:2] == ["checkpoint.pt", "MAR-INF/MANIFEST.json"]

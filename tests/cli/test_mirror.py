@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import uuid
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from model_servers.cli.main import main
 from servers.s3 import S3Server
-from zoo import make_model
+from zoo import checkpoint_of, make_model
 
 
 def test_a_folder_gets_what_is_released(
@@ -51,7 +50,7 @@ def test_releases_go_into_s3_and_back_and_are_sound_there(
     store, back = (tmp_path / "store").as_uri(), (tmp_path / "back").as_uri()
     s3, at = f"s3://releases/{uuid.uuid4().hex}", moto_server.endpoint_url
     # Larger than what is read at once, and than a part.
-    weights = {"checkpoint.pt": random.Random(1).randbytes(18 * 2**20)}
+    weights = {"checkpoint.pt": checkpoint_of(18 * 2**20)}
     make_model(registry, "cat", files=weights)
     assert main(["publish", "--registry", str(registry), "--store", store]) == 0
 

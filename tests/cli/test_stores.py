@@ -9,8 +9,10 @@ import boto3
 import pytest
 
 from model_servers.cli.main import main
+from zoo import version_of
 
 CHECKOUT = Path(__file__).parents[2]
+DIGITS = version_of(CHECKOUT / "registry" / "digits")
 
 
 @pytest.fixture(scope="module", params=["folder", "moto", "radosgw"])
@@ -65,7 +67,7 @@ def test_a_released_version_never_changes(store, registry, capsys):
     released = contents()
     assert {key.rpartition("/")[0] for key in released} == {
         "",  # the index
-        "models/digits/1.0.0",
+        f"models/digits/{DIGITS}",
         "models/my_network/1.0",
     }
     assert sum(key.endswith("/release.json") for key in released) == 2
@@ -91,7 +93,7 @@ def test_a_release_is_fetched_and_what_is_here_is_not_fetched_again(
     (archive,) = (
         data
         for key, data in contents().items()
-        if key.startswith("models/digits/1.0.0/") and key.endswith(".mar")
+        if key.startswith(f"models/digits/{DIGITS}/") and key.endswith(".mar")
     )
     fetch = ["fetch", "digits@latest", "-o", str(tmp_path / "here"), *flags]
     capsys.readouterr()
@@ -101,10 +103,10 @@ def test_a_release_is_fetched_and_what_is_here_is_not_fetched_again(
     assert main(fetch) == 0
     line = capsys.readouterr().out
 
-    path = tmp_path / "here" / "digits-1.0.0.mar"
+    path = tmp_path / "here" / f"digits-{DIGITS}.mar"
     assert path.read_bytes() == archive
     assert told == {
-        "ref": "digits@1.0.0",
+        "ref": f"digits@{DIGITS}",
         "path": str(path),
         "size": len(archive),
         "sha256": hashlib.sha256(archive).hexdigest(),

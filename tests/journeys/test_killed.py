@@ -23,11 +23,11 @@ from model_servers.journeys.catalog import Catalog
 from model_servers.ports import ProbedStore
 from servers.proxy import Proxy, proxy
 from servers.s3 import S3Server
-from zoo import HANDLER, make_model
+from zoo import HANDLER, checkpoint_of, make_model
 
 ROOT = Path(__file__).parents[2]
 KILLED = -9
-WEIGHTS = random.Random(1).randbytes(33 * 2**20)
+WEIGHTS = checkpoint_of(33 * 2**20)
 
 KILL_AT_EVENT = """\
 import os, signal, sys

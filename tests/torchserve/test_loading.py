@@ -66,6 +66,7 @@ class Model:
             self.name,
             # TorchServe loads both; a directory is quicker.
             unpacked=bool(self.reason),
+            validated=not self.reason,
             files={**files, **self.files},
             model={
                 "build": {

@@ -264,7 +264,8 @@ def _opened(file: Path) -> BinaryIO:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             return file.open("xb")
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
+            # `mkdir` finds a folder that is gone when it looks what it is.
             if attempt == _TRIES - 1:
                 raise
     raise AssertionError  # the last try returns or raises
