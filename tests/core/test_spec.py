@@ -48,7 +48,7 @@ def test_a_full_model_yaml_is_read_completely():
 
 
 def test_what_a_model_config_does_not_say_is_left_to_torchserve():
-    assert Serving.from_mapping({"deviceType": "cpu"}) == Serving()
+    assert Serving.from_mapping({"jobQueueSize": 10}) == Serving()
 
 
 def test_a_model_config_is_read_with_its_units():

@@ -173,6 +173,7 @@ def _served(described: Mapping[str, Any], default: str | None) -> ServedVersion:
         pending_requests=described.get("jobQueueStatus", {}).get("pendingRequests", 0),
         pids=tuple(worker["pid"] for worker in workers if worker.get("pid", -1) > 0),
         device="gpu" if any(worker.get("gpu") for worker in workers) else "cpu",
+        device_ids=tuple(described.get("deviceIds") or ()),
     )
 
 

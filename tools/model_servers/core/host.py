@@ -40,6 +40,9 @@ class ServedVersion:
     device: str = "cpu"
     """Where the workers are: ``cpu`` or ``gpu``."""
 
+    device_ids: tuple[int, ...] = ()
+    """The GPUs that TorchServe was told to use; empty where it chose itself."""
+
     @property
     def is_ready(self) -> bool:
         """All workers are up, and there is one at least."""

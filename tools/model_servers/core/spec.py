@@ -106,6 +106,13 @@ class Serving:
     gpu_memory_mib: int | None = None
     """``system.maxGPUMemory``, for one worker; the guide's MB are 2^20 bytes."""
 
+    device_type: str | None = None
+    """``cpu`` or ``gpu``; None is a GPU where the host has one."""
+
+    device_ids: tuple[int, ...] = ()
+    parallel_level: int = 1
+    """How many GPUs one worker takes."""
+
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> Self:
         """Read a document that ``model-config.schema.json`` has accepted."""
@@ -119,7 +126,21 @@ class Serving:
             startup_timeout_s=data.get("startupTimeout"),
             extra_files=_names(system.get("extraFiles", ())),
             gpu_memory_mib=system.get("maxGPUMemory"),
+            device_type=_device_type(data.get("deviceType")),
+            device_ids=tuple(data.get("deviceIds", ())),
+            parallel_level=_parallel_level(data),
         )
+
+
+def _device_type(text: str | None) -> str | None:
+    """Read it as TorchServe does: in any case, and nothing said is said by ``""``."""
+    return (text or "").lower() or None
+
+
+def _parallel_level(data: Mapping[str, Any]) -> int:
+    torchrun = data.get("torchrun", {})
+    level = torchrun.get("nproc-per-node", data.get("parallelLevel", 1))
+    return int(level)
 
 
 def _names(listed: str | Sequence[str]) -> tuple[str, ...]:
