@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from model_servers.core.gpus import Device, Gpus, Tenant, available_mib, visible
+from model_servers.core.gpus import (
+    Device,
+    Gpus,
+    Tenant,
+    available_mib,
+    vacated,
+    visible,
+)
 
 TWO = Gpus(
     devices=(
@@ -94,3 +101,19 @@ def test_what_is_promised_is_not_promised_twice(one, tenants, left):
 
 def test_a_large_device_keeps_more_free():
     assert Device(index=0, total_mib=80_000, free_mib=0).headroom_mib == 1600
+
+
+@pytest.mark.parametrize(
+    ("one", "free"),
+    [
+        pytest.param(device(5000, p1=1000, p2=2000, p9=2000), 6000, id="by process"),
+        pytest.param(device(5000, p77=5000), 8000, id="ids of a container"),
+    ],
+)
+def test_what_a_tenant_held_is_free_once_it_has_left(one, free):
+    going, staying = tenant(3000, 1), tenant(4000, 2)
+
+    left = vacated(one, [going, staying], [going])
+
+    assert left.free_mib == free
+    assert 1 not in left.processes

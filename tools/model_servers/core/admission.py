@@ -1,4 +1,4 @@
-"""Admits the changes of a plan one after the other: each to devices with room for it.
+"""Admits the changes of a host one after the other: each to GPUs with room for it.
 
 Nothing is registered that would not fit: a GPU that runs out of memory takes down
 the models that were there before.
@@ -6,21 +6,19 @@ the models that were there before.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from model_servers.core.gpus import Device, Gpus, Tenant
-from model_servers.core.names import Ref
+from model_servers.core.gpus import Device, Gpus, Tenant, vacated
 from model_servers.core.placement import Ask, Misfit, Placement, place, tenant
-from model_servers.core.plan import Action, Change, Drain, Plan, Register, Unregister
 
 
-class Policy(Enum):
-    """What may give way when a new version comes."""
+class Order(Enum):
+    """In which order versions may take each other's place."""
 
     AUTO = "auto"
-    """Both versions at once where they fit, else one after the other."""
+    """Both at once where they fit, else one after the other."""
 
     AVAILABILITY = "availability"
     """Both at once, or not at all."""
@@ -29,11 +27,32 @@ class Policy(Enum):
     """The old one goes first, always."""
 
 
-Asks = Callable[[Ref], "Ask | None"]
-"""What a version that is to be registered asks of GPUs."""
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """What is to happen to one model, as far as memory is concerned."""
 
-Key = tuple[str, str]
-"""The name and version of a tenant."""
+    name: str
+    comes: tuple[Ask, ...] = ()
+    """The versions to be registered that want a GPU."""
+
+    goes: tuple[str, ...] = ()
+    """The versions to be taken off the server, after what comes if that fits."""
+
+    goes_before: tuple[str, ...] = ()
+    """Those that must go first in any case, as a version loaded anew must."""
+
+    order: Order = Order.AUTO
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """A change that has room."""
+
+    placements: Mapping[str, Placement] = field(default_factory=dict)
+    """By version: what its model config must say on this host."""
+
+    old_goes_first: bool = False
+    """No version answers for a while."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,189 +69,174 @@ class DeviceUse:
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """A plan of which every change has room, and what did not have any."""
+    """What has room on a host, in the order in which it was asked."""
 
-    plan: Plan
-    """Its refused changes have no actions."""
+    decisions: Mapping[str, Admitted | Misfit] = field(default_factory=dict)
+    """By model."""
 
-    refused: Mapping[str, Misfit] = field(default_factory=dict)
-    downtime: tuple[str, ...] = ()
-    """Models of which no version answers for a while."""
+    uses: tuple[DeviceUse, ...] = ()
+    why_no_gpu: str = ""
 
-    devices: tuple[DeviceUse, ...] = ()
-    gpus: Gpus = field(default_factory=Gpus)
-
-    def placements(self) -> dict[Ref, Placement]:
-        """Say where every version goes that is to be registered."""
+    @property
+    def refused(self) -> dict[str, Misfit]:
+        """Give the models that must stay as they are."""
         return {
-            action.ref: action.placement
-            for change in self.plan.changes
-            for action in change.actions
-            if isinstance(action, Register) and action.placement is not None
+            name: one for name, one in self.decisions.items() if isinstance(one, Misfit)
+        }
+
+    def placements(self) -> dict[tuple[str, str], Placement]:
+        """Give where each version goes, by model and version."""
+        return {
+            (name, version): placement
+            for name, one in self.decisions.items()
+            if isinstance(one, Admitted)
+            for version, placement in one.placements.items()
         }
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Host:
-    """The devices and who is on them, as the plan goes on."""
+    """The devices and who is on them, at one moment of a plan."""
 
     gpus: Gpus
-    tenants: dict[Key, Tenant]
-    peak_mib: dict[int, int] = field(default_factory=dict)
+    tenants: Mapping[tuple[str, str], Tenant]
+    peak_mib: Mapping[int, int] = field(default_factory=dict)
 
-    def note(self) -> None:
-        for device in self.gpus.devices:
-            held = _held_mib(device, self.tenants.values())
-            before = self.peak_mib.get(device.index, 0)
-            self.peak_mib[device.index] = max(before, held)
+    def without(self, name: str, versions: Sequence[str]) -> _Host:
+        """Give the host once versions of a model are gone."""
+        gone = {(name, version) for version in versions} & self.tenants.keys()
+        leaving = [self.tenants[key] for key in gone]
+        before = list(self.tenants.values())
+        return replace(
+            self,
+            gpus=replace(
+                self.gpus,
+                devices=tuple(
+                    vacated(device, before, leaving) for device in self.gpus.devices
+                ),
+            ),
+            tenants={key: one for key, one in self.tenants.items() if key not in gone},
+        )
+
+    def having(self, newcomer: Tenant) -> _Host:
+        """Give the host once another version is there."""
+        key = (newcomer.name, newcomer.version)
+        return replace(self, tenants={**self.tenants, key: newcomer}).noted()
+
+    def noted(self) -> _Host:
+        """Give the host with what is promised now, if that is the most."""
+        return replace(
+            self,
+            peak_mib={
+                device.index: max(
+                    self.peak_mib.get(device.index, 0),
+                    sum(
+                        one.device_mib.get(device.index, 0)
+                        for one in self.tenants.values()
+                    ),
+                )
+                for device in self.gpus.devices
+            },
+        )
 
 
 def admit(
-    plan: Plan,
+    candidates: Iterable[Candidate],
     gpus: Gpus,
     tenants: Iterable[Tenant],
-    asks: Asks,
     *,
-    policy: Policy = Policy.AUTO,
     allow_downtime: bool = False,
 ) -> Admission:
-    """Place what a plan registers, in the plan's order, or refuse the change.
+    """Place what comes to a host, change by change, or refuse the change.
 
     Args:
-        plan: what the host is to do; the old versions of a change go last in it.
+        candidates: the changes, in the order in which they will be done.
         gpus: what the host has.
         tenants: the versions that are registered now, and use GPUs.
-        asks: gives what a version to be registered asks for.
-        policy: what may give way.
-        allow_downtime: a person has agreed to it.
+        allow_downtime: a person has agreed that a model does not answer for a while.
     """
-    host = _Host(gpus, {(one.name, one.version): one for one in tenants})
-    host.note()
-    held_mib = dict(host.peak_mib)
-    changes: list[Change] = []
-    refused: dict[str, Misfit] = {}
-    downtime: list[str] = []
-    for change in plan.changes:
-        found = _admitted(change, host, asks, policy, allow_downtime=allow_downtime)
-        if isinstance(found, Misfit):
-            refused[change.name] = found
-            found = replace(change, actions=(), reason=f"refused: {found.reason}")
-        elif _goes_first(found) and not _goes_first(change):
-            downtime.append(change.name)
-        changes.append(found)
+    host = _Host(gpus, {(one.name, one.version): one for one in tenants}).noted()
+    before = host.peak_mib
+    decisions: dict[str, Admitted | Misfit] = {}
+    for candidate in candidates:
+        decisions[candidate.name], host = _decided(candidate, host, allow_downtime)
     return Admission(
-        plan=Plan(tuple(changes)),
-        refused=refused,
-        downtime=tuple(downtime),
-        devices=tuple(
+        decisions=decisions,
+        uses=tuple(
             DeviceUse(
                 device=device,
-                held_mib=held_mib[device.index],
+                held_mib=before[device.index],
                 peak_mib=host.peak_mib[device.index],
             )
             for device in gpus.devices
         ),
-        gpus=gpus,
+        why_no_gpu="" if gpus.devices else gpus.why_none,
     )
 
 
-def _admitted(
-    change: Change, host: _Host, asks: Asks, policy: Policy, *, allow_downtime: bool
-) -> Change | Misfit:
-    together = _tried(change, host, asks)
-    old_first = _old_first(change)
-    is_enough = not isinstance(together, Misfit) and policy is not Policy.RESOURCE
-    if is_enough or old_first == change.actions:
-        return _taken(together, host)
-    if isinstance(together, Misfit) and policy is Policy.AVAILABILITY:
-        return replace(
-            together,
-            reason=f"{together.reason} beside the version that answers now",
-            hint="set the policy to resource, and add --allow-downtime",
-        )
-    apart = _tried(
-        replace(
-            change,
-            actions=old_first,
-            reason="the old version goes first; nothing answers until the new one does",
-        ),
-        host,
-        asks,
+def _decided(
+    candidate: Candidate,
+    host: _Host,
+    allow_downtime: bool,  # noqa: FBT001 - passed on
+) -> tuple[Admitted | Misfit, _Host]:
+    """Decide on one change, and give the host after it; the same if it is refused."""
+    sticky = _devices_of(candidate.name, host)
+    start = host.without(candidate.name, candidate.goes_before)
+    together, after = _placed(candidate, start, sticky)
+    can_give_way = bool(candidate.goes and candidate.comes)
+    if candidate.order is not Order.RESOURCE or not can_give_way:
+        if isinstance(together, Admitted):
+            return together, after.without(candidate.name, candidate.goes)
+        if not can_give_way:
+            return together, host
+        if candidate.order is Order.AVAILABILITY:
+            return _beside(together), host
+    apart, after = _placed(
+        candidate, start.without(candidate.name, candidate.goes), sticky
     )
-    if isinstance(apart, Misfit) or allow_downtime:
-        return _taken(apart, host)
-    return Misfit(
-        reason="it fits only once the old version is gone"
-        if isinstance(together, Misfit)
-        else "the policy is that the old version goes first",
-        details=together.details if isinstance(together, Misfit) else (),
-        hint="add --allow-downtime; nothing answers until the new version does",
-    )
+    if isinstance(apart, Misfit):
+        return apart, host
+    if not allow_downtime:
+        return _needs_consent(together), host
+    return replace(apart, old_goes_first=True), after
 
 
-def _tried(change: Change, host: _Host, asks: Asks) -> tuple[Change, _Host] | Misfit:
-    """Walk a change's actions; give it with placements, and the host after it."""
-    after = _Host(host.gpus, dict(host.tenants), dict(host.peak_mib))
-    sticky = {
+def _placed(
+    candidate: Candidate, host: _Host, sticky: set[int]
+) -> tuple[Admitted | Misfit, _Host]:
+    """Place all that comes, one beside the other."""
+    placements: dict[str, Placement] = {}
+    for wanted in candidate.comes:
+        found = place(wanted, host.gpus, list(host.tenants.values()), sticky=sticky)
+        if isinstance(found, Misfit):
+            return found, host
+        placements[wanted.version] = found
+        host = host.having(tenant(wanted, found))
+    return Admitted(placements=placements), host
+
+
+def _devices_of(name: str, host: _Host) -> set[int]:
+    return {
         index
         for one in host.tenants.values()
-        if one.name == change.name
+        if one.name == name
         for index, mib in one.device_mib.items()
         if mib
     }
-    actions: list[Action] = []
-    for action in change.actions:
-        if isinstance(action, Unregister):
-            after.tenants.pop((action.name, action.version), None)
-        elif isinstance(action, Register):
-            wanted = asks(action.ref)
-            if wanted is not None:
-                placed = place(
-                    wanted, host.gpus, list(after.tenants.values()), sticky=sticky
-                )
-                if isinstance(placed, Misfit):
-                    return placed
-                action = replace(action, placement=placed)  # noqa: PLW2901
-                after.tenants[wanted.name, wanted.version] = tenant(wanted, placed)
-                after.note()
-        actions.append(action)
-    return replace(change, actions=tuple(actions)), after
 
 
-def _taken(tried: tuple[Change, _Host] | Misfit, host: _Host) -> Change | Misfit:
-    """Let the host be as it is after a change."""
-    if isinstance(tried, Misfit):
-        return tried
-    change, after = tried
-    host.tenants, host.peak_mib = after.tenants, after.peak_mib
-    return change
-
-
-def _old_first(change: Change) -> tuple[Action, ...]:
-    """Order a change so that what it takes off the server goes before what comes.
-
-    What is fetched is fetched before, so that the gap is as short as can be.
-    """
-    first = next(
-        (i for i, one in enumerate(change.actions) if isinstance(one, Register)), None
-    )
-    if first is None:
-        return change.actions
-    before, after = change.actions[:first], change.actions[first:]
-    going = tuple(one for one in after if isinstance(one, (Drain, Unregister)))
-    coming = tuple(one for one in after if not isinstance(one, (Drain, Unregister)))
-    return before + going + coming
-
-
-def _goes_first(change: Change) -> bool:
-    """Say whether a version that drains goes before one that is registered."""
-    kinds = [type(action) for action in change.actions]
-    return (
-        Register in kinds
-        and Drain in kinds
-        and kinds.index(Drain) < kinds.index(Register)
+def _beside(misfit: Misfit) -> Misfit:
+    return replace(
+        misfit,
+        reason=f"{misfit.reason} beside the version that answers now",
+        hint="say `update: auto` in the host profile, and add --allow-downtime",
     )
 
 
-def _held_mib(device: Device, tenants: Iterable[Tenant]) -> int:
-    return sum(one.device_mib.get(device.index, 0) for one in tenants)
+def _needs_consent(together: Admitted | Misfit) -> Misfit:
+    hint = "add --allow-downtime; nothing answers until the new version does"
+    if isinstance(together, Misfit):
+        return replace(
+            together, reason="it fits only once the old version is gone", hint=hint
+        )
+    return Misfit(reason="the host profile lets the old version go first", hint=hint)

@@ -119,13 +119,7 @@ def available_mib(device: Device, tenants: Collection[Tenant]) -> int:
     what is free now less what tenants have been promised and have not taken yet.
     """
     promised = [tenant.device_mib.get(device.index, 0) for tenant in tenants]
-    taken = [
-        sum(device.processes.get(pid, 0) for pid in tenant.pids) for tenant in tenants
-    ]
-    if not any(taken):
-        # In a container the driver's process ids are not ours: what is used may
-        # be theirs, up to what they were promised.
-        taken = _guessed(device.used_mib, promised)
+    taken = _taken_mib(device, tenants)
     foreign_mib = max(0, device.used_mib - sum(taken))
     grown = sum(max(pair) for pair in zip(promised, taken, strict=True))
     when_grown = device.total_mib - foreign_mib - grown
@@ -135,9 +129,35 @@ def available_mib(device: Device, tenants: Collection[Tenant]) -> int:
     return min(when_grown, now) - device.headroom_mib
 
 
-def _guessed(used_mib: int, promised: Sequence[int]) -> list[int]:
-    guessed = []
-    for promise in promised:
-        guessed.append(min(used_mib, promise))
-        used_mib -= guessed[-1]
-    return guessed
+def vacated(
+    device: Device, tenants: Sequence[Tenant], gone: Collection[Tenant]
+) -> Device:
+    """Give *device* once some of its tenants have left, and what they held is free."""
+    pids = {pid for tenant in gone for pid in tenant.pids}
+    taken = zip(tenants, _taken_mib(device, tenants), strict=True)
+    freed = sum(mib for tenant, mib in taken if tenant in gone)
+    return replace(
+        device,
+        free_mib=device.free_mib + freed,
+        processes={
+            pid: mib for pid, mib in device.processes.items() if pid not in pids
+        },
+    )
+
+
+def _taken_mib(device: Device, tenants: Collection[Tenant]) -> list[int]:
+    """Say what each tenant holds.
+
+    In a container the driver's process ids are not ours: what is used may then be
+    the tenants', up to what they were promised.
+    """
+    taken = [
+        sum(device.processes.get(pid, 0) for pid in tenant.pids) for tenant in tenants
+    ]
+    if any(taken):
+        return taken
+    left = device.used_mib
+    for i, tenant in enumerate(tenants):
+        taken[i] = min(left, tenant.device_mib.get(device.index, 0))
+        left -= taken[i]
+    return taken

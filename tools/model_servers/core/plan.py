@@ -10,7 +10,6 @@ from typing import Any
 from model_servers.core.canonical import sha256_of
 from model_servers.core.host import Desired, HostState, ServedVersion
 from model_servers.core.names import Ref, Version
-from model_servers.core.placement import Placement
 from model_servers.core.release import Release
 
 
@@ -39,8 +38,6 @@ class Register:
     """Register a version and wait until all its workers are ready."""
 
     ref: Ref
-    placement: Placement | None = None
-    """Where its workers shall go; None is what its model config says."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +264,4 @@ def _plain(fields: dict[str, Any]) -> dict[str, Any]:
     if "ref" not in fields:
         return fields
     ref = fields.pop("ref")
-    if fields.get("placement", ...) is None:
-        del fields["placement"]
     return {"ref": f"{ref['name']}@{ref['version']['text']}", **fields}

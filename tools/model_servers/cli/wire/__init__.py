@@ -4,6 +4,9 @@ Adapters are imported where they are made, so that ``ms validate`` needs no S3
 client and ``ms --help`` nothing at all.
 """
 
+from model_servers.cli.wire.care import (
+    admit,
+)
 from model_servers.cli.wire.hosts import (
     examine,
     model_store,
@@ -42,6 +45,7 @@ from model_servers.cli.wire.stores import (
 )
 
 __all__ = [
+    "admit",
     "as_released",
     "build",
     "build_from",
