@@ -30,6 +30,9 @@ class HostProfile:
     python: str | None = None
     """The Python of TorchServe's workers; None for the one that runs this tool."""
 
+    key_file: str | None = None
+    """TorchServe's ``key_file.json``; None where token authorization is off."""
+
     drain_s: float = field(default=DRAIN_S)
 
     @classmethod

@@ -57,12 +57,17 @@ def profile(settings: Settings) -> HostProfile:
 
 def sync(settings: Settings, host: HostProfile) -> Sync:
     """Give the sync journey of a host."""
+    from model_servers.adapters.key_file import KeyFile
     from model_servers.adapters.releases import StoredReleases
     from model_servers.adapters.torchserve_api import TorchServeApi
 
     at = store(settings.store or host.store, endpoint_url=settings.endpoint_url)
     return Sync(
-        server=TorchServeApi(management=host.management, inference=host.inference),
+        server=TorchServeApi(
+            management=host.management,
+            inference=host.inference,
+            keys=KeyFile(Path(host.key_file)) if host.key_file else None,
+        ),
         model_store=model_store(host),
         store=at,
         releases=StoredReleases(at),
