@@ -49,8 +49,8 @@ def test_the_plan_shows_each_gpu_and_what_is_refused(ms, gpus):
     assert status == 0
     assert captured.out.split("\n\n")[-1].splitlines() == [
         (
-            "  GPU 0 Stub GPU: 1500 of 2000 MiB free; 0 promised, 1000 at most with this "
-            "plan, 256 kept free"
+            "  GPU 0 Stub GPU: 1500 of 2000 MiB free; 0 promised, 1000 at most with "
+            "this plan, 256 kept free"
         ),
         (
             "  GPU 1 Stub GPU: 6000 of 6000 MiB free; 0 promised, 0 at most with this "
