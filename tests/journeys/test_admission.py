@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.host import Host
+from fakes.small_host import Host
 from model_servers.adapters import nvml, released_config
 from model_servers.core.admission import Admission, Admitted
 from model_servers.core.names import Ref

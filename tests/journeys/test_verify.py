@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fakes.host import Host
+from fakes.small_host import Host
 from model_servers.adapters.trees import LocalTrees
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
