@@ -38,19 +38,19 @@ class LocalLeftovers:
     def versions(self, refs: Collection[Ref]) -> Iterator[Prunable]:
         """Yield versions with what their going makes free."""
         for ref in refs:
-            sha256 = (self._root / ref.entry).readlink().name
-            tree, work = (self._home / kind / sha256 for kind in ("trees", "work"))
+            sha256 = _sha256((self._root / ref.entry).readlink())
+            works = (self._home / "work").glob(f"{sha256}*")
             yield Prunable(
                 kind=Kind.VERSION,
                 what=str(ref),
-                size_bytes=_freed_bytes(tree, work),
+                size_bytes=_freed_bytes(self._home / "trees" / sha256, *works),
                 ref=ref,
             )
 
     def orphans(self, gone: Collection[Ref]) -> Iterator[Prunable]:
         """Yield what belongs to no version, once those in *gone* have gone."""
         linked = {
-            entry.name: entry.readlink().name
+            entry.name: _sha256(entry.readlink())
             for entry in self._entries()
             if entry.readlink().parent.name == "work"
         }
@@ -61,7 +61,7 @@ class LocalLeftovers:
             for path in _children(self._home / kind):
                 if path.name.startswith("."):
                     yield from self._partial(path)
-                elif path.name.removesuffix(".json") not in known:
+                elif _sha256(path) not in known:
                     yield _prunable(Kind.TREE, path)
         yield from self._requirements(kept)
         yield from self._in_temp()
@@ -89,7 +89,8 @@ class LocalLeftovers:
         used = {
             package.readlink().parent.name
             for sha256 in kept
-            for package in _children(self._home / "work" / sha256)
+            for work in (self._home / "work").glob(f"{sha256}*")
+            for package in _children(work)
             if package.is_symlink()
         }
         for path in _children(self._home / "requirements"):
@@ -141,6 +142,15 @@ def _latest_s(path: Path) -> float:
 
 def _children(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _sha256(path: Path) -> str:
+    """Give the digest of the tree that a file or folder of ours belongs to.
+
+    >>> _sha256(Path("work/abc-012")), _sha256(Path("trees/abc.json"))
+    ('abc', 'abc')
+    """
+    return path.name.removesuffix(".json").partition("-")[0]
 
 
 def _ref(entry: str) -> Ref | None:

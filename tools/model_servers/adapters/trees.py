@@ -48,7 +48,7 @@ class LocalTrees:
         With the version that is served from it, if there is one.
         """
         links = {
-            entry.readlink().name: _ref(entry.name)
+            entry.readlink().name.partition("-")[0]: _ref(entry.name)
             for entry in self._root.iterdir()
             if entry.is_symlink()
         }
@@ -151,8 +151,10 @@ class LocalTrees:
         """Yield the files that a member is: of the tree, and of what runs in it."""
         inside = self._tree(release) / path
         yield inside
-        at_work = self._home / "work" / release.archive.sha256 / path
-        if length >= _SHARED_FROM_BYTES and at_work.parent.is_dir():
+        if length < _SHARED_FROM_BYTES:
+            return
+        for folder in sorted((self._home / "work").glob(f"{release.archive.sha256}*")):
+            at_work = folder / path
             are_there = at_work.exists() and inside.exists()
             if not (are_there and at_work.samefile(inside)):
                 yield at_work
@@ -160,6 +162,7 @@ class LocalTrees:
     def _share(self, release: Release, path: str, length: int) -> None:
         """Let what runs in a tree have the mended file too."""
         for file in list(self._files(release, path, length))[1:]:
+            file.parent.mkdir(parents=True, exist_ok=True)
             fresh = file.with_name(f".mending-{file.name}")
             fresh.unlink(missing_ok=True)
             try:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 
-from model_servers.cli import flags, render, wire
+from model_servers.cli import flags, host_care, render, wire
 from model_servers.cli.flags import Commands
 from model_servers.cli.gpu_render import admission_mapping, admission_text
+from model_servers.cli.planning import Planned, planned
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import watcher
-from model_servers.core.admission import Admission
-from model_servers.core.host import Desired
-from model_servers.core.plan import Plan
 from model_servers.core.presentation import visible
-from model_servers.core.profile import HostProfile
-from model_servers.errors import ExitStatus, RefusedError
-from model_servers.journeys.admission import admitted
+from model_servers.errors import ExitStatus
 from model_servers.journeys.sync import Sync, reviewed
 
 
@@ -54,16 +50,16 @@ def add(commands: Commands) -> None:
         flags.as_json(command)
         flags.profile(command)
         flags.store(command)
+    host_care.add(group)
 
 
 def plan(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what applying would do."""
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
-    desired = sync.desired(profile.models)
-    found, admission = planned(options, settings, profile, sync, desired)
-    _show(found, admission, sync, desired, as_json=options.json)
-    pending = options.exit_code and bool(found)
+    found = planned(options, settings, profile, sync)
+    _show(found, sync, as_json=options.json)
+    pending = options.exit_code and bool(found.plan)
     return ExitStatus.PENDING if pending else ExitStatus.DONE
 
 
@@ -72,46 +68,12 @@ def apply(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
     with wire.model_store(profile).locked(), watcher() as console:
-        desired = sync.desired(profile.models)
-        found, admission = planned(options, settings, profile, sync, desired)
-        current = reviewed(found, options.plan)
-        _show(current, admission, sync, desired, as_json=options.json)
-        sync.apply(current, desired, console)
-    check_refused(admission)
+        found = planned(options, settings, profile, sync)
+        reviewed(found.plan, options.plan)
+        _show(found, sync, as_json=options.json)
+        sync.apply(found.plan, found.desired, console)
+    found.check_refused()
     return ExitStatus.DONE
-
-
-def planned(
-    options: argparse.Namespace,
-    settings: Settings,
-    profile: HostProfile,
-    sync: Sync,
-    desired: Desired,
-) -> tuple[Plan, Admission]:
-    """Give the plan as the GPUs of this host allow it."""
-    found = sync.plan(desired, allow_empty=options.allow_empty)
-    admission = wire.admit(settings, profile).run(
-        found,
-        desired,
-        sync.observe,
-        allow_downtime=options.allow_downtime,
-    )
-    return admitted(found, admission), admission
-
-
-def check_refused(admission: Admission) -> None:
-    """End as refused if a model was, once the others are done.
-
-    Raises:
-        RefusedError: it names the models, and how to go on with the first.
-    """
-    refused = admission.refused
-    if refused:
-        first = next(iter(refused.values()))
-        raise RefusedError(
-            "; ".join(f"{name}: {one.reason}" for name, one in refused.items()),
-            hint=first.hint,
-        )
 
 
 def status(options: argparse.Namespace, settings: Settings) -> ExitStatus:
@@ -125,21 +87,19 @@ def status(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     return ExitStatus.DONE
 
 
-def _show(
-    found: Plan, admission: Admission, sync: Sync, desired: Desired, *, as_json: bool
-) -> None:
-    notices = sync.notices(desired)
+def _show(found: Planned, sync: Sync, *, as_json: bool) -> None:
+    notices = sync.notices(found.desired)
     if as_json:
         plan_mapping = {
-            "digest": found.digest,
-            "changes": found.to_mapping(),
+            "digest": found.plan.digest,
+            "changes": found.plan.to_mapping(),
             "notices": {str(ref): one.to_mapping() for ref, one in notices.items()},
-            "gpus": admission_mapping(admission),
+            "gpus": admission_mapping(found.admission),
         }
         print(json.dumps(plan_mapping, indent=2), flush=True)
         return
-    print(render.plan_text(found, server=sync.server.address), flush=True)
-    about_gpus = admission_text(admission)
+    print(render.plan_text(found.plan, server=sync.server.address), flush=True)
+    about_gpus = admission_text(found.admission)
     if about_gpus:
         print(f"\n{about_gpus}", flush=True)
     for ref, notice in notices.items():

@@ -6,6 +6,8 @@ client and ``ms --help`` nothing at all.
 
 from model_servers.cli.wire.care import (
     admit,
+    prune,
+    verify,
 )
 from model_servers.cli.wire.hosts import (
     examine,
@@ -66,6 +68,7 @@ __all__ = [
     "plain_archive",
     "probing",
     "profile",
+    "prune",
     "publish",
     "registry",
     "releases",
@@ -75,5 +78,6 @@ __all__ = [
     "store",
     "sync",
     "torchserve",
+    "verify",
     "workbench",
 ]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from model_servers.cli.settings import Settings
-from model_servers.cli.wire.hosts import model_store
+from model_servers.cli.wire.hosts import model_store, model_store_path
 from model_servers.cli.wire.stores import store
 from model_servers.core.gpus import Gpus
 from model_servers.core.profile import HostProfile
 from model_servers.journeys.admission import Admit
+from model_servers.journeys.prune import Prune
+from model_servers.journeys.verify import Verify
 
 
 class _Probe:
@@ -40,4 +44,25 @@ def admit(settings: Settings, host: HostProfile) -> Admit:
         model_store=model_store(host),
         store=store(settings.store or host.store, endpoint_url=settings.endpoint_url),
         read_config=released_config.serving,
+    )
+
+
+def verify(settings: Settings, host: HostProfile) -> Verify:
+    """Give the check of what this host has unpacked."""
+    from model_servers.adapters.releases import StoredReleases
+    from model_servers.adapters.trees import LocalTrees
+
+    at = store(settings.store or host.store, endpoint_url=settings.endpoint_url)
+    return Verify(
+        trees=LocalTrees(model_store_path(host)), store=at, releases=StoredReleases(at)
+    )
+
+
+def prune(host: HostProfile, *, temp: Path | None) -> Prune:
+    """Give the pruning of this host's disk."""
+    from model_servers.adapters.leftovers import LocalLeftovers
+
+    return Prune(
+        leftovers=LocalLeftovers(model_store_path(host), temp=temp, now_s=time.time()),
+        model_store=model_store(host),
     )

@@ -79,12 +79,17 @@ def model_store(host: HostProfile) -> LocalModelStore:
     """Give the model store of a host."""
     from model_servers.adapters.model_store import LocalModelStore
 
+    return LocalModelStore(model_store_path(host), python=host.python or sys.executable)
+
+
+def model_store_path(host: HostProfile) -> Path:
+    """Give the folder that the TorchServe of a host registers from."""
     if host.model_store is None:
         raise RequestError(
             "the host profile does not say where TorchServe's model store is",
             hint="add `model_store: /absolute/path` to it",
         )
-    return LocalModelStore(Path(host.model_store), python=host.python or sys.executable)
+    return Path(host.model_store)
 
 
 def torchserve(
