@@ -87,6 +87,20 @@ def profile(command: argparse.ArgumentParser) -> None:
     )
 
 
+def allowances(command: argparse.ArgumentParser) -> None:
+    """Take what a person may agree to for a sync."""
+    command.add_argument(
+        "--allow-empty",
+        action="store_true",
+        help="let the profile take every model off the host",
+    )
+    command.add_argument(
+        "--allow-downtime",
+        action="store_true",
+        help="let models be silent whose two versions do not fit on the GPUs",
+    )
+
+
 def base(command: argparse.ArgumentParser, text: str) -> None:
     """Take a git reference to compare with."""
     command.add_argument("--base", metavar="REF", help=text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from model_servers.cli import flags, host_care, render, wire
+from model_servers.cli import flags, host_care, host_watch, render, wire
 from model_servers.cli.flags import Commands
 from model_servers.cli.gpu_render import admission_mapping, admission_text
 from model_servers.cli.planning import Planned, planned
@@ -36,21 +36,13 @@ def add(commands: Commands) -> None:
     consent.add_argument("--yes", action="store_true", help="whatever the plan is")
     telling = flags.command(group, "status", status, "show what the host serves")
     for command in (planning, applying):
-        command.add_argument(
-            "--allow-empty",
-            action="store_true",
-            help="let the profile take every model off the host",
-        )
-        command.add_argument(
-            "--allow-downtime",
-            action="store_true",
-            help="let models be silent whose two versions do not fit on the GPUs",
-        )
+        flags.allowances(command)
     for command in (planning, applying, telling):
         flags.as_json(command)
         flags.profile(command)
         flags.store(command)
     host_care.add(group)
+    host_watch.add(group)
 
 
 def plan(options: argparse.Namespace, settings: Settings) -> ExitStatus:

@@ -6,8 +6,10 @@ client and ``ms --help`` nothing at all.
 
 from model_servers.cli.wire.care import (
     admit,
+    metrics_port,
     prune,
     verify,
+    write_metrics,
 )
 from model_servers.cli.wire.hosts import (
     examine,
@@ -62,6 +64,7 @@ __all__ = [
     "loose_files",
     "machine",
     "maintainer",
+    "metrics_port",
     "mirror",
     "model_store",
     "model_texts",
@@ -80,4 +83,5 @@ __all__ = [
     "torchserve",
     "verify",
     "workbench",
+    "write_metrics",
 ]

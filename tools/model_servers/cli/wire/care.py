@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from model_servers.cli.settings import Settings
@@ -66,3 +67,17 @@ def prune(host: HostProfile, *, temp: Path | None) -> Prune:
         leftovers=LocalLeftovers(model_store_path(host), temp=temp, now_s=time.time()),
         model_store=model_store(host),
     )
+
+
+def write_metrics(file: Path, text: str) -> None:
+    """Write metrics for a collector of text files."""
+    from model_servers.adapters import metrics_out
+
+    metrics_out.write(file, text)
+
+
+def metrics_port(port: int, text: Callable[[], str]) -> AbstractContextManager[int]:
+    """Give a port that tells metrics, to be entered."""
+    from model_servers.adapters import metrics_out
+
+    return metrics_out.served(port, text)
