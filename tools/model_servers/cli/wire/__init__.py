@@ -14,6 +14,7 @@ from model_servers.cli.wire.care import (
 from model_servers.cli.wire.hosts import (
     examine,
     model_store,
+    model_store_path,
     plain_archive,
     profile,
     requirements,
@@ -67,6 +68,7 @@ __all__ = [
     "metrics_port",
     "mirror",
     "model_store",
+    "model_store_path",
     "model_texts",
     "plain_archive",
     "probing",
