@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 
-from model_servers.cli import flags, host_care, host_install, host_watch, render, wire
+from model_servers.cli import (
+    flags,
+    host_care,
+    host_doctor,
+    host_install,
+    host_watch,
+    render,
+    wire,
+)
 from model_servers.cli.flags import Commands
 from model_servers.cli.gpu_render import admission_mapping, admission_text
 from model_servers.cli.planning import Planned, planned
@@ -42,6 +50,7 @@ def add(commands: Commands) -> None:
         flags.profile(command)
         flags.store(command)
     host_care.add(group)
+    host_doctor.add(group)
     host_watch.add(group)
     host_install.add(group)
 

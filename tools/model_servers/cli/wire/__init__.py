@@ -6,6 +6,7 @@ client and ``ms --help`` nothing at all.
 
 from model_servers.cli.wire.care import (
     admit,
+    look_at_host,
     metrics_port,
     prune,
     verify,
@@ -62,6 +63,7 @@ __all__ = [
     "history",
     "init",
     "lock",
+    "look_at_host",
     "loose_files",
     "machine",
     "maintainer",

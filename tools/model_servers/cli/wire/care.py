@@ -9,11 +9,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from model_servers.cli.settings import Settings
-from model_servers.cli.wire.hosts import model_store, model_store_path
+from model_servers.cli.wire.hosts import model_store, model_store_path, sync
 from model_servers.cli.wire.stores import store
 from model_servers.core.gpus import Gpus
 from model_servers.core.profile import HostProfile
 from model_servers.journeys.admission import Admit
+from model_servers.journeys.host_doctor import LookAtHost
 from model_servers.journeys.prune import Prune
 from model_servers.journeys.verify import Verify
 
@@ -81,3 +82,22 @@ def metrics_port(port: int, text: Callable[[], str]) -> AbstractContextManager[i
     from model_servers.adapters import metrics_out
 
     return metrics_out.served(port, text)
+
+
+def look_at_host(settings: Settings, host: HostProfile) -> LookAtHost:
+    """Give what collects the facts about this host."""
+    from model_servers.adapters.host_machine import HostMachine
+    from model_servers.adapters.trees import LocalTrees
+
+    journey = sync(settings, host)
+    path = model_store_path(host)
+    return LookAtHost(
+        profile=host,
+        server=journey.server,
+        store=journey.store,
+        model_store=journey.model_store,
+        trees=LocalTrees(path),
+        prune=prune(host, temp=None),
+        probe=_Probe(),
+        machine=HostMachine(path, management=host.management),
+    )
