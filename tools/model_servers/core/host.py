@@ -6,11 +6,53 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from model_servers.core.names import Ref
+from model_servers.core.overlay import Overlay
+from model_servers.core.profile import Update
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
 
-Desired = Mapping[str, Release]
-"""The release that each model, by name, should answer with."""
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What one model should be served as."""
+
+    default: Release
+    also: tuple[Release, ...] = ()
+    """Served beside the default, for requests that name their version."""
+
+    overlay: Overlay = field(default_factory=dict)
+    """What this host changes in the model configs of them all."""
+
+    update: Update = Update.AUTO
+    why: str = ""
+    """Where the version comes from, if not from its number: ``stable``, a pin."""
+
+    @property
+    def releases(self) -> tuple[Release, ...]:
+        """All that should be served, the default first."""
+        return (self.default, *self.also)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why a model is left as it is, though something else was asked for."""
+
+    reason: str
+    hint: str = ""
+
+
+Desired = Mapping[str, Wanted | Refusal]
+"""What each model, by name, should be served as; or why nobody can say."""
+
+
+def wanted_releases(desired: Desired) -> dict[Ref, Release]:
+    """Give every release that should be served."""
+    return {
+        release.ref: release
+        for one in desired.values()
+        if isinstance(one, Wanted)
+        for release in one.releases
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +111,9 @@ class Installed:
 
     answered: bool
     """Its golden requests have been answered rightly on this host."""
+
+    overlay: Overlay = field(default_factory=dict)
+    """What this host has changed in its model config."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,10 @@ client and ``ms --help`` nothing at all.
 """
 
 from model_servers.cli.wire.hosts import (
+    diary,
     examine,
     model_store,
+    now,
     plain_archive,
     profile,
     requirements,
@@ -46,6 +48,7 @@ __all__ = [
     "build",
     "build_from",
     "channels",
+    "diary",
     "examine",
     "fetch",
     "fsck",
@@ -59,6 +62,7 @@ __all__ = [
     "mirror",
     "model_store",
     "model_texts",
+    "now",
     "plain_archive",
     "probing",
     "profile",
