@@ -42,31 +42,32 @@ def ms(tmp_path, capsys):
 
 
 def test_the_plan_shows_each_gpu_and_what_is_refused(ms, gpus):
-    gpus.shows([(2000, 500), (6000, 0)])
+    gpus.shows([(2400, 500), (6000, 0)])
 
     status, captured = ms("sync", "plan")
 
-    assert status == 0
-    assert captured.out.split("\n\n")[-1].splitlines() == [
+    assert status == 4
+    assert "x large  (it does not fit on GPU 0, 1)" in captured.out
+    assert captured.out.split("\n\n")[0].splitlines() == [
         (
-            "  GPU 0 Stub GPU: 1500 of 2000 MiB free; 0 promised, 1000 at most with "
-            "this plan, 256 kept free"
+            "  GPU 0 Stub GPU: 1900 of 2400 MiB free; 0 promised, 1000 at most with "
+            "this plan, 512 kept free"
         ),
         (
             "  GPU 1 Stub GPU: 6000 of 6000 MiB free; 0 promised, 0 at most with this "
-            "plan, 256 kept free"
+            "plan, 512 kept free"
         ),
         "  x large is refused: it does not fit on GPU 0, 1",
         "      1 worker of 7000 + 600 MiB each",
-        "      GPU 0: 1244 of 2000 MiB free to promise",
-        "      GPU 1: 5744 of 6000 MiB free to promise",
+        "      GPU 0: 1388 of 2400 MiB free to promise",
+        "      GPU 1: 5488 of 6000 MiB free to promise",
         "      hint: give large fewer workers, less maxGPUMemory, or another host",
         "  small@1.0.0 on GPU 0: 1 worker of 1000 MiB",
     ]
 
 
 def test_the_plan_as_json_has_the_same(ms, gpus):
-    gpus.shows([(2000, 500), (6000, 0)], processes=[(0, 7, 450)])
+    gpus.shows([(2400, 500), (6000, 0)], processes=[(0, 7, 450)])
 
     _, captured = ms("sync", "plan", "--json")
 
@@ -86,13 +87,13 @@ def test_the_plan_as_json_has_the_same(ms, gpus):
         "name": "Stub GPU",
         "uuid": "GPU-stub-0",
         "mig": False,
-        "total_mib": 2000,
+        "total_mib": 2400,
         "used_mib": 500,
-        "free_mib": 1500,
+        "free_mib": 1900,
         "processes_mib": {"7": 450},
         "promised_mib": 0,
         "peak_mib": 1000,
-        "headroom_mib": 256,
+        "headroom_mib": 512,
     }
 
 
@@ -118,6 +119,16 @@ def test_gpus_that_torchserve_cannot_be_given_are_said_to_be_so(ms, gpus, monkey
 
     _, captured = ms("sync", "plan")
 
-    lines = captured.out.split("\n\n")[-1].splitlines()
+    lines = captured.out.split("\n\n")[0].splitlines()
     assert lines[0].startswith("  GPU 0 (number 1) Stub GPU: 9000 of 9000 MiB free")
     assert lines[1] == "  GPU 1 (number 0) Stub GPU: in MIG mode, not used"
+
+
+def test_the_plan_as_markdown_shows_the_gpus_too(ms, gpus):
+    gpus.shows([(9000, 0)])
+
+    _, captured = ms("sync", "plan", "--format", "markdown")
+
+    lines = captured.out.splitlines()
+    assert (lines[0], lines[-1][:6]) == ("```", "plan `")
+    assert lines[1].startswith("  GPU 0 Stub GPU: 9000 of 9000 MiB free")

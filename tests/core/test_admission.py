@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
-from model_servers.core.admission import Admitted, Candidate, Order, admit
+from model_servers.core.admission import Admitted, Candidate, admit
 from model_servers.core.gpus import Device, Gpus, Tenant
 from model_servers.core.placement import Ask, Misfit, Placement
+from model_servers.core.profile import Update
 
 ROOM = 256
 """What admission keeps free on a small device."""
@@ -113,9 +112,9 @@ def test_a_version_that_is_loaded_anew_has_the_room_that_it_had():
     assert admission.decisions == {"a": Admitted(placements={"1.0": placed(500, 0)})}
 
 
-def crowded(order=Order.AUTO, **options):
+def crowded(update=Update.AUTO, **options):
     """Upgrade a model of which two versions do not fit."""
-    return admit([upgraded(500, order=order)], gpus(900), [OLD], **options)
+    return admit([upgraded(500, update=update)], gpus(900), [OLD], **options)
 
 
 def test_without_room_for_both_nothing_happens_before_a_person_agrees():
@@ -127,7 +126,7 @@ def test_without_room_for_both_nothing_happens_before_a_person_agrees():
         "GPU 0: 400 of 1156 MiB free to promise; a@1.0 500",
     )
     assert found.hint == (
-        "add --allow-downtime; nothing answers until the new version does"
+        "add --allow-downtime, or say `update: resource` in the host profile"
     )
 
 
@@ -141,22 +140,19 @@ def test_once_agreed_the_old_version_goes_first():
 
 
 def test_a_host_that_insists_on_availability_never_goes_down():
-    found = crowded(Order.AVAILABILITY, allow_downtime=True).refused["a"]
+    found = crowded(Update.AVAILABILITY, allow_downtime=True).refused["a"]
 
     assert found.reason == (
         "it does not fit on GPU 0 beside the version that answers now"
     )
 
 
-@pytest.mark.parametrize("allowed", [True, False])
-def test_a_host_that_saves_resources_goes_down_even_where_both_fit(allowed):
-    candidate = upgraded(500, order=Order.RESOURCE)
+def test_a_host_that_saves_resources_goes_down_even_where_both_fit():
+    found = admit([upgraded(500, update=Update.RESOURCE)], gpus(9000), [OLD])
 
-    found = admit([candidate], gpus(9000), [OLD], allow_downtime=allowed)
-
-    decision = found.decisions["a"]
-    assert isinstance(decision, Admitted if allowed else Misfit)
-    assert allowed == getattr(decision, "old_goes_first", False)
+    assert found.decisions == {
+        "a": Admitted(placements={"2.0": placed(500, 0)}, old_goes_first=True)
+    }
 
 
 def test_a_model_that_fits_in_no_case_is_told_so_and_not_to_go_down():
@@ -167,14 +163,14 @@ def test_a_model_that_fits_in_no_case_is_told_so_and_not_to_go_down():
 
 def test_a_new_model_needs_no_downtime_on_a_host_that_saves_resources():
     candidate = Candidate(
-        name="a", comes=(wants("a", "1.0", 500),), order=Order.RESOURCE
+        name="a", comes=(wants("a", "1.0", 500),), update=Update.RESOURCE
     )
 
     assert admit([candidate], gpus(900), []).refused == {}
 
 
 def test_models_of_the_cpu_are_admitted_anywhere():
-    plain = Candidate(name="a", goes=("1.0",), order=Order.AVAILABILITY)
+    plain = Candidate(name="a", goes=("1.0",), update=Update.AVAILABILITY)
 
     admission = admit([plain], Gpus(why_none="the driver shows none"), [])
 

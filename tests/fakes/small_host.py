@@ -1,57 +1,27 @@
-"""A host on a disk of its own: a store, a model store, and a fake server."""
+"""A host on which releases are installed and registered without a sync."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from fakes.server import FakeServer
-from fakes.store import MemoryStore
-from fakes.watcher import Quiet
-from model_servers.adapters.checkout import Checkout
-from model_servers.adapters.mar import MarWriter
-from model_servers.adapters.model_store import LocalModelStore
+from fakes import host
 from model_servers.adapters.releases import StoredReleases
 from model_servers.core.names import Ref
+from model_servers.core.profile import Policy
 from model_servers.core.release import Release
-from model_servers.journeys.build import Build
-from model_servers.journeys.publish import Publish
 from model_servers.journeys.released_bytes import ReleasedBytes
-from model_servers.journeys.sync import Sync
-from zoo import make_model
 
 
 @dataclass
-class Host:
+class Host(host.Host):
     """One host, and a registry that publishes what it is to serve."""
 
-    folder: Path
-    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: host.Clock = field(default_factory=host.Clock)
+    policy: Policy = field(default_factory=lambda: Policy(drain_s=0))
 
     def __post_init__(self) -> None:
-        self.root = self.folder / "model_store"
-        self.root.mkdir(parents=True)
-        self.server = FakeServer(self.root)
-        self.model_store = LocalModelStore(self.root, python=sys.executable)
+        super().__post_init__()
         self.releases = StoredReleases(self.store)
-        self.sync = Sync(
-            server=self.server,
-            model_store=self.model_store,
-            store=self.store,
-            releases=self.releases,
-            drain_s=0,
-        )
-
-    def publish(self, ref: Ref, **model: object) -> Release:
-        """Release a model; its golden case sends ``[1, 2]`` and wants it back."""
-        registry = self.folder / "registry" / str(ref)
-        make_model(registry, ref.name, version=str(ref.version), **model)  # type: ignore[arg-type]
-        build = Build(registry=Checkout(registry), writer=MarWriter())
-        Publish(build=build, store=self.store, releases=self.releases).run(
-            [build.recipe(ref.name)], Quiet()
-        )
-        return self.release(ref)
 
     def release(self, ref: Ref) -> Release:
         """Read a release back."""
@@ -59,13 +29,14 @@ class Host:
         assert found is not None
         return found
 
-    def install(self, ref: Ref) -> Release:
-        """Bring a release onto the disk."""
+    def install(self, ref: Ref, **overlay: object) -> Release:
+        """Bring a release onto the disk, with what this host changes in its config."""
         release = self.release(ref)
         self.model_store.install(
             release,
             read_range=ReleasedBytes(self.store, release).read_range,
             on_bytes=lambda count: None,
+            overlay=overlay,
         )
         return release
 

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from fakes.host import Models
 from fakes.small_host import Host
 from model_servers.adapters import nvml, released_config
 from model_servers.core.admission import Admission, Admitted
+from model_servers.core.changes import Drain, Plan, Register
+from model_servers.core.guards import Override
 from model_servers.core.names import Ref
 from model_servers.core.placement import Placement
-from model_servers.core.plan import Drain, Plan, Register
 from model_servers.errors import OutsideError
-from model_servers.journeys.admission import Admit, admitted
+from model_servers.journeys.admission import Admit
 from servers.nvml import Simulated
 
 CAT_1, CAT_2, DOG = map(Ref.parse, ["cat@1.0.0", "cat@2.0.0", "dog@1.0.0"])
@@ -41,22 +43,26 @@ def host(tmp_path: Path) -> Host:
 
 
 def admit(
-    host: Host, models: dict[str, str], probe: Probe | None = None, **options: bool
+    host: Host, models: Models, *allow: Override, probe: Probe | None = None
 ) -> tuple[Plan, Admission]:
-    desired = host.sync.desired(models)
-    plan = host.sync.plan(desired)
-    admission = Admit(
+    """Plan as `ms sync plan` does."""
+    observed = host.sync.observe()
+    desired, admission = Admit(
         probe=probe or Probe(),
         model_store=host.model_store,
         store=host.store,
         read_config=released_config.serving,
-    ).run(plan, desired, host.sync.observe, **options)
-    return admitted(plan, admission), admission
+    ).run(
+        host.resolve(models, *allow).desired,
+        observed,
+        allow_downtime=Override.DOWNTIME in allow,
+    )
+    return host.sync.plan(desired, observed=observed, allow=set(allow)), admission
 
 
-def serve(host: Host, ref: Ref) -> list[int]:
+def serve(host: Host, ref: Ref, **overlay: object) -> list[int]:
     """Let a host serve a version; give the ids of its workers."""
-    host.install(ref)
+    host.install(ref, **overlay)
     host.model_store.mark_answered(ref)
     host.register(ref)
     return [pid for one in host.server.describe(ref.name) for pid in one.pids]
@@ -95,7 +101,8 @@ def test_only_what_does_not_fit_is_refused(host: Host, gpus: Simulated) -> None:
     plan, admission = admit(host, {"cat": "1.0.0", "dog": "1.0.0"})
 
     assert [change.name for change in plan.pending()] == ["cat"]
-    assert plan.changes[1].reason == "refused: it does not fit on GPU 0"
+    assert [change.name for change in plan.refused()] == ["dog"]
+    assert plan.changes[1].reason == "it does not fit on GPU 0"
     assert admission.refused["dog"].details == (
         "1 worker of 1000 + 600 MiB each",
         "GPU 0: 144 of 2000 MiB free to promise; cat@1.0.0 1600",
@@ -132,7 +139,8 @@ def test_a_new_version_stays_on_the_gpu_of_the_old_one(
     plan, admission = admit(host, {"cat": "2.0.0"})
 
     assert admission.placements() == {("cat", "2.0.0"): on(1)}
-    assert plan == host.sync.plan(host.sync.desired({"cat": "2.0.0"}))
+    (install,) = plan.changes[0].installs
+    assert install.overlay == {"deviceIds": [1]}
 
 
 def test_two_versions_that_do_not_fit_need_a_person(
@@ -142,7 +150,7 @@ def test_two_versions_that_do_not_fit_need_a_person(
     gpus.shows([(2500, 1000)], processes=[(0, pid, 1000)])
 
     refusing, refused = admit(host, {"cat": "2.0.0"})
-    agreed, admission = admit(host, {"cat": "2.0.0"}, allow_downtime=True)
+    agreed, admission = admit(host, {"cat": "2.0.0"}, Override.DOWNTIME)
 
     assert not refusing
     assert refused.refused["cat"].reason == "it fits only once the old version is gone"
@@ -151,6 +159,7 @@ def test_two_versions_that_do_not_fit_need_a_person(
     assert decision.old_goes_first
     kinds = [type(action) for action in agreed.changes[0].actions]
     assert kinds.index(Drain) < kinds.index(Register)
+    assert agreed.changes[0].downtime == "1.0.0 goes before 2.0.0 comes"
 
 
 def test_devices_are_counted_as_torchserve_counts_them(
@@ -160,7 +169,7 @@ def test_devices_are_counted_as_torchserve_counts_them(
     probe = Probe()
     probe.variable = "2,0"
 
-    _, admission = admit(host, {"dog": "1.0.0"}, probe)
+    _, admission = admit(host, {"dog": "1.0.0"}, probe=probe)
 
     assert admission.placements() == {("dog", "1.0.0"): on(0)}
     assert [use.device.physical for use in admission.uses] == [2, 0]
@@ -184,6 +193,7 @@ def test_nothing_to_register_asks_neither_the_driver_nor_the_store(
 ) -> None:
     serve(host, CAT_1)
     gpus.shows([], init=18)
+    host.store.delete(host.release(CAT_1).key)
 
     _, admission = admit(host, {"cat": "1.0.0"})
 
@@ -197,3 +207,41 @@ def test_a_broken_driver_stops_a_plan_that_registers(
 
     with pytest.raises(OutsideError, match="version mismatch"):
         admit(host, {"cat": "1.0.0"})
+
+
+def test_what_was_applied_is_left_alone_wherever_it_was_placed(
+    host: Host, gpus: Simulated
+) -> None:
+    (pid,) = serve(host, CAT_1, deviceIds=[1])
+    gpus.shows([(9000, 0), (9000, 1000)], processes=[(1, pid, 1000)])
+
+    plan, admission = admit(host, {"cat": "1.0.0", "dog": "1.0.0"})
+
+    assert [change.name for change in plan.pending()] == ["dog"]
+    assert admission.placements() == {("dog", "1.0.0"): on(1)}
+
+
+def test_gpus_that_the_profile_names_are_taken_or_the_model_is_refused(
+    host: Host, gpus: Simulated
+) -> None:
+    gpus.shows([(9000, 0), (9000, 0)])
+    named = {"default": "1.0.0", "device_ids": [1]}
+
+    plan, _ = admit(host, {"cat": named, "dog": {**named, "device_ids": [7]}})
+
+    assert plan.changes[0].installs[0].overlay == {"deviceIds": [1]}
+    assert plan.changes[1].reason == (
+        "deviceIds has 7, this host's GPUs are 0 to 1; TorchServe would ignore the "
+        "whole list"
+    )
+
+
+def test_workers_that_the_profile_asks_for_are_counted(
+    host: Host, gpus: Simulated
+) -> None:
+    gpus.shows([(3000, 0), (3000, 0)])
+
+    _, admission = admit(host, {"cat": {"default": "1.0.0", "workers": 2}})
+
+    (found,) = admission.placements().values()
+    assert (found.device_ids, found.workers) == ((0, 1), 2)

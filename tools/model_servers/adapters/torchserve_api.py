@@ -13,6 +13,7 @@ from model_servers.adapters.key_file import KeyFile
 from model_servers.core.golden import Request
 from model_servers.core.host import ServedVersion
 from model_servers.core.names import Ref
+from model_servers.core.soak import Counts, counts_of
 from model_servers.core.tokens import Kind
 from model_servers.errors import OutsideError
 
@@ -24,6 +25,8 @@ _CONNECTIONS = 32
 
 _TIMEOUT = urllib3.Timeout(connect=5, read=130)
 """Unregistering may take TorchServe's own ``unregister_model_timeout``, 120 s."""
+
+_METRICS_TIMEOUT = urllib3.Timeout(connect=2, read=10)
 
 
 class TorchServeApi:
@@ -208,6 +211,24 @@ def _bearer(token: str) -> dict[str, str]:
 def _is_refused_token(answer: urllib3.BaseHTTPResponse) -> bool:
     """Tell a wrong or expired token, which is a 400 too, from a wrong request."""
     return answer.status == 400 and b"InvalidKeyException" in answer.data
+
+
+class TorchServeMetrics:
+    """What a TorchServe counts, behind its metrics address."""
+
+    def __init__(self, address: str) -> None:
+        self._url = f"{address.rstrip('/')}/metrics"
+        self._http = urllib3.PoolManager(timeout=_METRICS_TIMEOUT, retries=False)
+
+    def counts(self) -> Counts | None:
+        """Count its requests; None if it does not tell, or is not there."""
+        try:
+            answer = self._http.request("GET", self._url)
+        except urllib3.exceptions.HTTPError:
+            return None
+        if answer.status != 200:
+            return None
+        return counts_of(answer.data.decode(errors="replace"))
 
 
 def _served(described: Mapping[str, Any], default: str | None) -> ServedVersion:

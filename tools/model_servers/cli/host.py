@@ -10,18 +10,26 @@ from model_servers.cli import (
     host_care,
     host_doctor,
     host_install,
+    host_pins,
+    host_report,
     host_watch,
-    render,
     wire,
 )
-from model_servers.cli.flags import Commands
+from model_servers.cli.events import events
+from model_servers.cli.flags import Commands, Parser
 from model_servers.cli.gpu_render import admission_mapping, admission_text
 from model_servers.cli.planning import Planned, planned
 from model_servers.cli.settings import Settings
-from model_servers.cli.watch import watcher
-from model_servers.core.presentation import visible
+from model_servers.cli.watch import say, watcher
+from model_servers.core.changes import Plan
 from model_servers.errors import ExitStatus
+from model_servers.journeys.host.status import Status
 from model_servers.journeys.sync import Sync, reviewed
+
+_FORMATS = {
+    "text": host_report.plan_text,
+    "markdown": host_report.plan_markdown,
+}
 
 
 def add(commands: Commands) -> None:
@@ -42,9 +50,20 @@ def add(commands: Commands) -> None:
     consent = applying.add_mutually_exclusive_group(required=True)
     consent.add_argument("--plan", metavar="DIGEST", help="the plan you reviewed")
     consent.add_argument("--yes", action="store_true", help="whatever the plan is")
-    telling = flags.command(group, "status", status, "show what the host serves")
+    applying.add_argument(
+        "--events", metavar="FILE", help="add what happens to a file, as JSON lines"
+    )
     for command in (planning, applying):
-        flags.allowances(command)
+        _add_plan(command)
+    telling = flags.command(
+        group, "status", status, "show what the host serves, and whether it should"
+    )
+    telling.add_argument(
+        "--ready",
+        action="store_true",
+        help="ask every model its golden requests, write the readiness file, and end"
+        " with status 3 unless all of them answer",
+    )
     for command in (planning, applying, telling):
         flags.as_json(command)
         flags.profile(command)
@@ -53,6 +72,17 @@ def add(commands: Commands) -> None:
     host_doctor.add(group)
     host_watch.add(group)
     host_install.add(group)
+    host_pins.add(group)
+
+
+def _add_plan(command: Parser) -> None:
+    command.add_argument(
+        "--format",
+        choices=["text", "json", "markdown"],
+        default="text",
+        help="of the plan (%(default)s); --json is short for json",
+    )
+    flags.allowances(command)
 
 
 def plan(options: argparse.Namespace, settings: Settings) -> ExitStatus:
@@ -60,7 +90,9 @@ def plan(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
     found = planned(options, settings, profile, sync)
-    _show(found, sync, as_json=options.json)
+    _show(found, sync, options)
+    if found.plan.refused():
+        return _tell_refused(found.plan)
     pending = options.exit_code and bool(found.plan)
     return ExitStatus.PENDING if pending else ExitStatus.DONE
 
@@ -69,40 +101,53 @@ def apply(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Do what the reviewed plan says, or refuse."""
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
-    with wire.model_store(profile).locked(), watcher() as console:
+    with (
+        wire.model_store(profile).locked(),
+        watcher() as console,
+        events(console, options.events, wire.now) as told,
+    ):
         found = planned(options, settings, profile, sync)
         reviewed(found.plan, options.plan)
-        _show(found, sync, as_json=options.json)
-        sync.apply(found.plan, found.desired, console)
-    found.check_refused()
-    return ExitStatus.DONE
+        _show(found, sync, options)
+        try:
+            sync.apply(found.plan, found.resolved, told)
+        finally:
+            Status(sync=sync).refresh()
+    return _tell_refused(found.plan) if found.plan.refused() else ExitStatus.DONE
 
 
 def status(options: argparse.Namespace, settings: Settings) -> ExitStatus:
-    """Show what the host serves."""
-    sync = wire.sync(settings, wire.profile(settings))
+    """Show what the host serves, and whether it should and can."""
+    profile = wire.profile(settings)
+    sync = wire.sync(settings, profile)
+    found = Status(sync=sync).run(profile.models, ask=options.ready)
     state = sync.observe()
     if options.json:
-        print(json.dumps(render.status_mapping(state), indent=2))
+        print(json.dumps(host_report.status_mapping(found, state), indent=2))
     else:
-        print(render.status_text(state, server=sync.server.address))
-    return ExitStatus.DONE
+        print(host_report.status_text(found, state, server=sync.server.address))
+    is_green = found.is_healthy or not options.ready
+    return ExitStatus.DONE if is_green else ExitStatus.OUTSIDE
 
 
-def _show(found: Planned, sync: Sync, *, as_json: bool) -> None:
-    notices = sync.notices(found.desired)
-    if as_json:
-        plan_mapping = {
-            "digest": found.plan.digest,
-            "changes": found.plan.to_mapping(),
-            "notices": {str(ref): one.to_mapping() for ref, one in notices.items()},
-            "gpus": admission_mapping(found.admission),
-        }
-        print(json.dumps(plan_mapping, indent=2), flush=True)
+def _show(found: Planned, sync: Sync, options: argparse.Namespace) -> None:
+    notices = found.resolved.notices
+    if options.json or options.format == "json":
+        mapping = host_report.plan_mapping(found.plan, notices=notices)
+        mapping["gpus"] = admission_mapping(found.admission)
+        print(json.dumps(mapping, indent=2), flush=True)
         return
-    print(render.plan_text(found.plan, server=sync.server.address), flush=True)
     about_gpus = admission_text(found.admission)
     if about_gpus:
-        print(f"\n{about_gpus}", flush=True)
-    for ref, notice in notices.items():
-        print(f"note: {ref} is {visible(str(notice))}", flush=True)
+        is_markdown = options.format == "markdown"
+        print(f"```\n{about_gpus}\n```\n" if is_markdown else f"{about_gpus}\n")
+    write = _FORMATS[options.format]
+    print(write(found.plan, server=sync.server.address, notices=notices), flush=True)
+
+
+def _tell_refused(found: Plan) -> ExitStatus:
+    for change in found.refused():
+        say(f"ms: {change.name} stays as it is: {change.reason}")
+        if change.hint:
+            say(f"hint: {change.hint}")
+    return ExitStatus.REFUSED

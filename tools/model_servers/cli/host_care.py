@@ -10,10 +10,11 @@ from model_servers.cli import flags, render, wire
 from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
-from model_servers.core.names import Ref
+from model_servers.core.host import wanted_releases
+from model_servers.core.names import Ref, Version
 from model_servers.core.presentation import visible
 from model_servers.core.profile import HostProfile
-from model_servers.core.pruning import KEEP, Prunable
+from model_servers.core.pruning import Prunable
 from model_servers.errors import ExitStatus, OutsideError
 from model_servers.journeys.sync import Sync
 from model_servers.journeys.verify import Report
@@ -34,9 +35,8 @@ def add(group: Commands) -> None:
     pruning.add_argument(
         "--keep",
         type=_not_negative,
-        default=KEEP,
         metavar="N",
-        help="versions of each model for rollback, beside those served (%(default)s)",
+        help="versions of each model for rollback, beside those served (policy.keep)",
     )
     pruning.add_argument(
         "--temp",
@@ -93,7 +93,8 @@ def prune(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     with wire.model_store(profile).locked():
         journey = wire.prune(profile, temp=options.temp)
         wanted = _wanted(sync, profile)
-        found = journey.find(sync.observe(), wanted, keep=options.keep)
+        keep = profile.policy.keep if options.keep is None else options.keep
+        found = journey.find(sync.observe(), wanted, keep=keep)
         if options.yes:
             journey.remove(found)
     if options.json:
@@ -118,12 +119,20 @@ def prune_text(found: list[Prunable], *, done: bool) -> str:
 
 
 def _wanted(sync: Sync, profile: HostProfile) -> list[Ref]:
-    """Name what the profile asks for, if the store can be asked what that means."""
+    """Name what must stay: what is pinned, served at the start, and asked for.
+
+    What the profile asks for is known only if the store says what that means.
+    """
+    memory = sync.diary.memory.read()
+    kept = [Ref(name, pin.version) for name, pin in memory.pins.items()]
+    for name, versions in memory.served.items():
+        kept += [Ref(name, Version.parse(version)) for version in versions]
     try:
-        return [release.ref for release in sync.desired(profile.models).values()]
+        desired = sync.resolved(profile.models).desired
     except OutsideError as error:
-        say(f"note: only what is served is sure to stay: {error}")
-        return []
+        say(f"note: what the profile asks for is not known: {error}")
+        return kept
+    return [*kept, *wanted_releases(desired)]
 
 
 def _prunable_mapping(found: list[Prunable], *, done: bool) -> dict[str, object]:

@@ -17,9 +17,10 @@ from model_servers.cli.flags import Commands
 from model_servers.cli.planning import planned
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
-from model_servers.core.plan import Plan
+from model_servers.core.changes import Plan
 from model_servers.core.watching import Outcome, Round, Tally, metrics_text
 from model_servers.errors import ExitStatus, ModelServersError, RefusedError
+from model_servers.journeys.host.status import Status
 from model_servers.journeys.watch import Watch
 
 _INTERVAL_S = 60.0
@@ -110,24 +111,24 @@ def _synced(
             return _ended(Outcome.BUSY, error)
         console = stack.enter_context(watcher())
         found = planned(options, settings, profile, sync)
+        refused = found.plan.refused()
         result = Round(
-            outcome=Outcome.DONE,
+            outcome=Outcome.REFUSED if refused else Outcome.DONE,
             pending=len(found.plan.pending()),
-            refused=len(found.admission.refused),
+            refused=len(refused),
         )
         for change in found.plan.changes:
             if is_stopping():
                 break
             try:
-                sync.apply(Plan((change,)), found.desired, console)
+                sync.apply(Plan((change,)), found.resolved, console)
             except ModelServersError as error:
                 # It was told already; the other models go on.
                 message = str(error)
                 result = replace(result, outcome=Outcome.FAILED, message=message)
-    if result.outcome is Outcome.DONE and found.admission.refused:
-        result = replace(result, outcome=Outcome.REFUSED)
-        for name, one in found.admission.refused.items():
-            say(f"ms: {name} is refused: {one.reason}")
+        Status(sync=sync).refresh()
+    for change in refused:
+        say(f"ms: {change.name} stays as it is: {change.reason}")
     return replace(result, served=sync.server.served())
 
 

@@ -8,23 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 from model_servers.core.gpus import Device, Gpus, Tenant, vacated
 from model_servers.core.placement import Ask, Misfit, Placement, place, tenant
-
-
-class Order(Enum):
-    """In which order versions may take each other's place."""
-
-    AUTO = "auto"
-    """Both at once where they fit, else one after the other."""
-
-    AVAILABILITY = "availability"
-    """Both at once, or not at all."""
-
-    RESOURCE = "resource"
-    """The old one goes first, always."""
+from model_servers.core.profile import Update
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +28,7 @@ class Candidate:
     goes_before: tuple[str, ...] = ()
     """Those that must go first in any case, as a version loaded anew must."""
 
-    order: Order = Order.AUTO
+    update: Update = Update.AUTO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,19 +171,21 @@ def _decided(
     start = host.without(candidate.name, candidate.goes_before)
     together, after = _placed(candidate, start, sticky)
     can_give_way = bool(candidate.goes and candidate.comes)
-    if candidate.order is not Order.RESOURCE or not can_give_way:
+    if candidate.update is not Update.RESOURCE or not can_give_way:
         if isinstance(together, Admitted):
             return together, after.without(candidate.name, candidate.goes)
         if not can_give_way:
             return together, host
-        if candidate.order is Order.AVAILABILITY:
+        if candidate.update is Update.AVAILABILITY:
             return _beside(together), host
     apart, after = _placed(
         candidate, start.without(candidate.name, candidate.goes), sticky
     )
     if isinstance(apart, Misfit):
         return apart, host
-    if not allow_downtime:
+    if isinstance(together, Misfit) and not (
+        allow_downtime or candidate.update is Update.RESOURCE
+    ):
         return _needs_consent(together), host
     return replace(apart, old_goes_first=True), after
 
@@ -229,14 +218,13 @@ def _beside(misfit: Misfit) -> Misfit:
     return replace(
         misfit,
         reason=f"{misfit.reason} beside the version that answers now",
-        hint="say `update: auto` in the host profile, and add --allow-downtime",
+        hint="say `update: resource` in the host profile; nothing answers meanwhile",
     )
 
 
-def _needs_consent(together: Admitted | Misfit) -> Misfit:
-    hint = "add --allow-downtime; nothing answers until the new version does"
-    if isinstance(together, Misfit):
-        return replace(
-            together, reason="it fits only once the old version is gone", hint=hint
-        )
-    return Misfit(reason="the host profile lets the old version go first", hint=hint)
+def _needs_consent(misfit: Misfit) -> Misfit:
+    return replace(
+        misfit,
+        reason="it fits only once the old version is gone",
+        hint="add --allow-downtime, or say `update: resource` in the host profile",
+    )

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 HEADROOM_MIB = 256
-"""Left free on every device at least, for what nobody announces."""
+"""Left free on every device unless a policy says otherwise."""
 
 HEADROOM_SHARE = 0.02
 
@@ -28,6 +28,9 @@ class Device:
     physical: int | None = None
     """What the driver calls it, where that differs from ``index``."""
 
+    keep_mib: int = HEADROOM_MIB
+    """What the host's policy leaves free."""
+
     is_mig: bool = False
     """Cut into instances, of which TorchServe 0.12 cannot be given one."""
 
@@ -39,7 +42,7 @@ class Device:
     @property
     def headroom_mib(self) -> int:
         """What admission leaves free."""
-        return max(HEADROOM_MIB, round(self.total_mib * HEADROOM_SHARE))
+        return max(self.keep_mib, round(self.total_mib * HEADROOM_SHARE))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ The schemas have checked the shape; nothing is checked twice here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from model_servers.core.names import Ref, Version
@@ -129,6 +129,16 @@ class Serving:
             device_type=_device_type(data.get("deviceType")),
             device_ids=tuple(data.get("deviceIds", ())),
             parallel_level=_parallel_level(data),
+        )
+
+    def with_overlay(self, overlay: Mapping[str, Any]) -> Self:
+        """Give what is asked once a host has changed some keys of the model config."""
+        return replace(
+            self,
+            min_workers=overlay.get("minWorkers", self.min_workers),
+            max_workers=overlay.get("maxWorkers", self.max_workers),
+            device_type=_device_type(overlay.get("deviceType", self.device_type)),
+            device_ids=tuple(overlay.get("deviceIds", self.device_ids)),
         )
 
 

@@ -1,4 +1,4 @@
-"""Admits a plan to the GPUs of a host, before anything of it is done."""
+"""Admits what a host should serve to its GPUs, before anything of it is done."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from model_servers.core import admission
-from model_servers.core.admission import Admission, Candidate, Order
-from model_servers.core.gpus import Gpus, Tenant, visible
-from model_servers.core.host import Desired, HostState
+from model_servers.core.admission import Admission, Admitted, Candidate
+from model_servers.core.gpus import HEADROOM_MIB, Gpus, Tenant, visible
+from model_servers.core.host import Desired, HostState, Refusal, Wanted
 from model_servers.core.names import Ref
+from model_servers.core.overlay import DEVICE_IDS, changes_only_workers
 from model_servers.core.placement import CONTEXT_MIB, Ask, Misfit, ask, tenant_seen
-from model_servers.core.plan import Action, Change, Drain, Plan, Register, Unregister
+from model_servers.core.profile import Update
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
 from model_servers.journeys.released_bytes import ReleasedBytes
@@ -40,34 +41,38 @@ class Admit:
     model_store: ModelStore
     store: Store
     read_config: ReadConfig
-    order: Order = Order.AUTO
+    headroom_mib: int = HEADROOM_MIB
     context_mib: int = CONTEXT_MIB
 
     def run(
-        self,
-        plan: Plan,
-        desired: Desired,
-        observe: Callable[[], HostState],
-        *,
-        allow_downtime: bool = False,
-    ) -> Admission:
-        """Decide on every change that registers something.
+        self, desired: Desired, observed: HostState, *, allow_downtime: bool = False
+    ) -> tuple[Desired, Admission]:
+        """Decide on every model of which a version is to be registered.
 
-        Nothing is looked at for a plan that registers nothing.
+        Nothing is looked at where none is.
+
+        Returns:
+            What is wanted, with the GPUs of each version that comes, and refusals
+            for models that have no room; and how that was decided.
 
         Raises:
             OutsideError: NVML fails, or a model config cannot be read.
         """
-        if not any(_registered(change) for change in plan.changes):
-            return Admission()
-        observed = observe()
+        if not any(_coming(one, observed) for one in desired.values()):
+            return desired, Admission()
         gpus = self._gpus(observed)
-        return admission.admit(
-            [self._candidate(one, desired, observed) for one in plan.pending()],
+        found = admission.admit(
+            [
+                self._candidate(name, desired.get(name), observed)
+                for name in sorted(desired.keys() | observed.managed())
+            ],
             gpus,
             list(self._tenants(observed, gpus)) if gpus.devices else [],
             allow_downtime=allow_downtime,
         )
+        return {
+            name: _admitted(one, found.decisions[name]) for name, one in desired.items()
+        }, found
 
     def _gpus(self, observed: HostState) -> Gpus:
         pids = [
@@ -76,7 +81,13 @@ class Admit:
             for one in versions
             for pid in one.pids
         ]
-        return visible(self.probe.gpus(), self.probe.mask(pids))
+        gpus = visible(self.probe.gpus(), self.probe.mask(pids))
+        return replace(
+            gpus,
+            devices=tuple(
+                replace(device, keep_mib=self.headroom_mib) for device in gpus.devices
+            ),
+        )
 
     def _tenants(self, observed: HostState, gpus: Gpus) -> Iterator[Tenant]:
         """Yield the versions on the server that are on GPUs, or may be.
@@ -94,32 +105,31 @@ class Admit:
                 )
 
     def _candidate(
-        self, change: Change, desired: Desired, observed: HostState
+        self, name: str, wanted: Wanted | Refusal | None, observed: HostState
     ) -> Candidate:
-        asks = [self._ask(ref, desired, observed) for ref in _registered(change)]
-        gone = [one.version for one in change.actions if isinstance(one, Unregister)]
-        first = tuple(
-            version
-            for version in gone
-            if any(str(ref.version) == version for ref in _registered(change))
-        )
+        served = [one.version for one in observed.served.get(name, ())]
+        if wanted is None:
+            return Candidate(name=name, goes=tuple(served))
+        if isinstance(wanted, Refusal):
+            return Candidate(name=name)
+        coming = _coming(wanted, observed)
+        asks = [self._ask(release, wanted) for release in coming]
+        kept = {str(release.ref.version) for release in wanted.releases}
+        anew = {str(release.ref.version) for release in coming}
         return Candidate(
-            name=change.name,
+            name=name,
             comes=tuple(asked for asked in asks if asked is not None),
-            goes=tuple(version for version in gone if version not in first),
-            goes_before=first,
-            order=self.order,
+            goes=tuple(version for version in served if version not in kept),
+            goes_before=tuple(version for version in served if version in anew),
+            update=wanted.update,
         )
 
-    def _ask(self, ref: Ref, desired: Desired, observed: HostState) -> Ask | None:
-        release = desired[ref.name]
-        installed = observed.installed.get(ref)
-        if installed is not None and installed.sha256 == release.archive.sha256:
-            serving = self.model_store.serving(ref)
-        else:
-            read_range = ReleasedBytes(self.store, release).read_range
-            serving = self.read_config(release, read_range)
-        return self._read(ref, serving, archive_bytes=release.archive.size_bytes)
+    def _ask(self, release: Release, wanted: Wanted) -> Ask | None:
+        """Read what a version's own model config asks, and this host's profile."""
+        read_range = ReleasedBytes(self.store, release).read_range
+        serving = self.read_config(release, read_range).with_overlay(wanted.overlay)
+        size_bytes = release.archive.size_bytes
+        return self._read(release.ref, serving, archive_bytes=size_bytes)
 
     def _read(self, ref: Ref, serving: Serving, *, archive_bytes: int) -> Ask | None:
         return ask(
@@ -131,36 +141,35 @@ class Admit:
         )
 
 
-def admitted(plan: Plan, found: Admission) -> Plan:
-    """Give *plan* as it was admitted.
-
-    Refused changes do nothing; where there is no room for two versions, the old one
-    goes first, once the new one has been fetched.
-    """
-    return Plan(tuple(_admitted(change, found) for change in plan.changes))
+def _coming(wanted: Wanted | Refusal, observed: HostState) -> list[Release]:
+    """Give the releases that are to be registered, or loaded anew."""
+    if isinstance(wanted, Refusal):
+        return []
+    return [one for one in wanted.releases if _comes(one, wanted, observed)]
 
 
-def _admitted(change: Change, found: Admission) -> Change:
-    decision = found.decisions.get(change.name)
+def _comes(release: Release, wanted: Wanted, observed: HostState) -> bool:
+    served, installed = observed.find(release.ref), observed.installed.get(release.ref)
+    if served is None or installed is None or served.location != release.ref.entry:
+        return True
+    overlay = wanted.overlay_of(release.ref, installed)
+    return installed.sha256 != release.archive.sha256 or not (
+        installed.overlay == overlay or changes_only_workers(installed.overlay, overlay)
+    )
+
+
+def _admitted(
+    wanted: Wanted | Refusal, decision: Admitted | Misfit
+) -> Wanted | Refusal:
+    if isinstance(wanted, Refusal):
+        return wanted
     if isinstance(decision, Misfit):
-        return replace(change, actions=(), reason=f"refused: {decision.reason}")
-    if decision is not None and decision.old_goes_first:
-        return replace(
-            change,
-            actions=_old_first(change.actions),
-            reason="the old version goes first; nothing answers until the new one does",
-        )
-    return change
-
-
-def _registered(change: Change) -> list[Ref]:
-    return [one.ref for one in change.actions if isinstance(one, Register)]
-
-
-def _old_first(actions: tuple[Action, ...]) -> tuple[Action, ...]:
-    """Order actions so that what goes does so just before something is registered."""
-    first = next(i for i, one in enumerate(actions) if isinstance(one, Register))
-    before, after = actions[:first], actions[first:]
-    going = tuple(one for one in after if isinstance(one, (Drain, Unregister)))
-    coming = tuple(one for one in after if not isinstance(one, (Drain, Unregister)))
-    return before + going + coming
+        return Refusal(reason=decision.reason, hint=decision.hint)
+    placed = {
+        release.ref: {DEVICE_IDS: list(placement.device_ids)}
+        for release in wanted.releases
+        if (placement := decision.placements.get(str(release.ref.version)))
+        and placement.device_ids
+    }
+    update = Update.RESOURCE if decision.old_goes_first else wanted.update
+    return replace(wanted, placed=placed, update=update)

@@ -13,9 +13,11 @@ from model_servers.cli.wire.care import (
     write_metrics,
 )
 from model_servers.cli.wire.hosts import (
+    diary,
     examine,
     model_store,
     model_store_path,
+    now,
     plain_archive,
     profile,
     requirements,
@@ -56,6 +58,7 @@ __all__ = [
     "build",
     "build_from",
     "channels",
+    "diary",
     "examine",
     "fetch",
     "fsck",
@@ -72,6 +75,7 @@ __all__ = [
     "model_store",
     "model_store_path",
     "model_texts",
+    "now",
     "plain_archive",
     "probing",
     "profile",

@@ -46,6 +46,7 @@ def admit(settings: Settings, host: HostProfile) -> Admit:
         model_store=model_store(host),
         store=store(settings.store or host.store, endpoint_url=settings.endpoint_url),
         read_config=released_config.serving,
+        headroom_mib=host.policy.memory_headroom_mib,
     )
 
 
