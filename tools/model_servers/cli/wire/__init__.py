@@ -6,6 +6,7 @@ client and ``ms --help`` nothing at all.
 
 from model_servers.cli.wire.hosts import (
     diary,
+    entry_check,
     examine,
     model_store,
     now,
@@ -49,6 +50,7 @@ __all__ = [
     "build_from",
     "channels",
     "diary",
+    "entry_check",
     "examine",
     "fetch",
     "fsck",
