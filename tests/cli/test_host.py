@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from model_servers.adapters.host_memory import FileHostMemory
 from model_servers.cli.main import main
+from model_servers.core.memory import Memory
 from servers.idle import idle_torchserve
 
 CHECKOUT = Path(__file__).parents[2]
@@ -192,6 +194,21 @@ def test_a_host_without_its_store_says_what_it_knows(sync, profile, monkeypatch)
     assert status == 0
     assert found["store_error"]
     assert (found["in_sync"], found["healthy"], found["models"]) == (False, False, [])
+
+
+def test_what_torchserve_cannot_load_is_left_out_of_its_start(sync, profile, tmp_path):
+    config = tmp_path / "config.properties"
+    config.write_text("a=b\n")
+    torchserve = {**profile["torchserve"], "config": str(config)}
+    memory = Memory(served={"my_network": ("1.0",)})
+    FileHostMemory(tmp_path / "model_store", config=None).write(memory)
+
+    status, out, err = sync("boot", torchserve=torchserve)
+
+    boot = tmp_path / "model_store" / ".model-servers" / "host" / "config.properties"
+    assert (status, out) == (0, "TorchServe starts with no versions\n")
+    assert "note: my_network@1.0 is left out: it cannot be read" in err
+    assert "\nload_models=\n" in boot.read_text()
 
 
 def test_events_that_cannot_be_written_stop_nothing_half_way(sync, tmp_path):

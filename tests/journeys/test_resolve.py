@@ -207,6 +207,17 @@ def test_a_pin_after_a_rollback_is_lifted_by_a_newer_version(host: Host) -> None
     ] == [("unpinned", "cat", "1.0.0")]
 
 
+def test_a_pin_needs_no_channel(host: Host) -> None:
+    host.apply({"cat": "1.0.0"})
+    bad = Version.parse("1.10.0")
+    host.sync.diary.pin(Ref.parse("cat@1.0.0"), why="", bad=bad)
+    host.server.unregister("cat", "1.0.0")
+
+    host.apply(STABLE)
+
+    assert _serves(host) == ["1.0.0"]
+
+
 def test_a_pin_that_somebody_set_is_lifted_by_nothing(host: Host) -> None:
     host.sync.diary.pin(Ref.parse("cat@1.0.0"), why="")
 

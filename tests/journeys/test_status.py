@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from fakes.host import Host
+from fakes.host import Clock, CrashError, Host, Recorder
+from model_servers.core.names import Ref
 from model_servers.core.profile import WantedModel
 from model_servers.core.status import HostStatus
 from model_servers.errors import OutsideError
@@ -130,3 +132,26 @@ def test_what_is_served_when_torchserve_starts_follows_every_change(
     assert both == {"cat": ("1.0.0", "1.10.0"), "dog": ("1.0.0",)}
     assert one == {"cat": ("1.10.0",), "dog": ("1.0.0",)}
     assert served() == {"cat": ("1.10.0",)}
+
+
+def test_killed_at_any_moment_torchserve_would_start_with_what_had_answered(
+    tmp_path: Path, clock: Clock
+) -> None:
+    def upgrading(folder: Path) -> Host:
+        host = Host(folder, clock)
+        for version in ("1.0.0", "1.10.0"):
+            host.publish(Ref.parse(f"cat@{version}"))
+        host.apply({"cat": "1.0.0"})
+        return host
+
+    boundaries = upgrading(tmp_path / "whole").apply({"cat": "1.10.0"}).boundaries
+    for boundary in range(1, boundaries + 1):
+        host = upgrading(tmp_path / str(boundary))
+        recorder = Recorder()
+        recorder.crash_at = boundary
+
+        with pytest.raises(CrashError):
+            host.apply({"cat": "1.10.0"}, recorder)
+
+        served = host.memory.read().served["cat"]
+        assert served[0] == host.server.default("cat")

@@ -386,6 +386,9 @@ class HostMemory(Protocol):
     def write(self, memory: Memory) -> None:
         """Remember *memory*, and have TorchServe start with what it serves."""
 
+    def write_boot(self, served: Mapping[str, tuple[str, ...]]) -> None:
+        """Have TorchServe start with these versions, the defaults first."""
+
     def events(self) -> list[Event]:
         """Give what was done, oldest first."""
 

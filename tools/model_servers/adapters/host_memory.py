@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,9 +52,13 @@ class FileHostMemory:
         Interrupted between the two, the next write makes them agree again.
         """
         self._replace("memory.json", memory.to_bytes())
+        self.write_boot(memory.served)
+
+    def write_boot(self, served: Mapping[str, tuple[str, ...]]) -> None:
+        """Have TorchServe start with these versions, the defaults first."""
         base = self._base()
         if base is not None:
-            config = boot_config(base, memory.served)
+            config = boot_config(base, served)
             self._replace("config.properties", config.encode("latin-1", "replace"))
 
     def events(self) -> list[Event]:

@@ -106,7 +106,7 @@ class LocalModelStore:
 
     def release(self, ref: Ref) -> Release | None:
         """Give the document of an installed release; None if it is not installed."""
-        if ref not in self.installed():
+        if self._find(ref) is None:
             return None
         record = self._tree(ref).with_suffix(".json")
         with disk.failures("the model store"):
@@ -184,14 +184,21 @@ class LocalModelStore:
     def _installed(self) -> Iterator[tuple[Ref, Installed]]:
         for entry in sorted(self._root.iterdir()):
             ref = _ref(entry.name)
-            if ref is None or not entry.is_symlink() or not entry.is_dir():
-                continue
-            ours = entry.readlink().parent == Path(_HOME, "work")
-            sha256 = self._sha256(ref)
-            if ours and (self._trees / sha256).is_dir():
-                answered = (self._home / "answered" / sha256).exists()
-                overlay = _read_overlay(entry)
-                yield ref, Installed(sha256=sha256, answered=answered, overlay=overlay)
+            found = None if ref is None else self._find(ref)
+            if ref is not None and found is not None:
+                yield ref, found
+
+    def _find(self, ref: Ref) -> Installed | None:
+        entry = self._root / ref.entry
+        if not entry.is_symlink() or not entry.is_dir():
+            return None
+        ours = entry.readlink().parent == Path(_HOME, "work")
+        sha256 = self._sha256(ref)
+        if not ours or not (self._trees / sha256).is_dir():
+            return None
+        answered = (self._home / "answered" / sha256).exists()
+        overlay = _read_overlay(entry)
+        return Installed(sha256=sha256, answered=answered, overlay=overlay)
 
     def _sha256(self, ref: Ref) -> str:
         return (self._root / ref.entry).readlink().name.partition("-")[0]

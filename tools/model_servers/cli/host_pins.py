@@ -1,4 +1,4 @@
-"""``ms sync rollback``, ``pin``, ``unpin``, ``history``: what one host decides."""
+"""``ms sync rollback``, ``pin``, ``history``, ``boot``: what needs no store."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import json
 from collections.abc import Collection
 from dataclasses import asdict
 
-from model_servers.cli import flags, host_report, wire
+from model_servers.cli import flags, host_report, render, wire
 from model_servers.cli.flags import Commands, Parser
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.names import Ref, Version
+from model_servers.core.presentation import visible
 from model_servers.errors import ExitStatus, RequestError
+from model_servers.journeys.host.boot import write_boot
 from model_servers.journeys.host.rollback import Rollback
 from model_servers.journeys.host.status import Status
 
@@ -40,7 +42,10 @@ def add(group: Commands) -> None:
     telling = flags.command(group, "history", history, "show what was done here")
     telling.add_argument("model", metavar="MODEL", nargs="?", help="of one model only")
     flags.as_json(telling)
-    for command in (back, pinning, loosening, telling):
+    booting = flags.command(
+        group, "boot", boot, "write what TorchServe starts with; for its start script"
+    )
+    for command in (back, pinning, loosening, telling, booting):
         _add_host(command)
 
 
@@ -109,6 +114,20 @@ def history(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         print(json.dumps([asdict(event) for event in events], indent=2))
     else:
         print(host_report.history_text(events))
+    return ExitStatus.DONE
+
+
+def boot(_: argparse.Namespace, settings: Settings) -> ExitStatus:
+    """Have TorchServe start with what it served, if it can be loaded."""
+    profile = wire.profile(settings)
+    memory = wire.diary(profile).memory
+    left_out = write_boot(memory, wire.entry_check(profile))
+    for ref, reason in left_out.items():
+        say(f"note: {ref} is left out: {visible(reason)}")
+    if left_out:
+        say("hint: ms sync apply brings it back")
+    kept = sum(len(versions) for versions in memory.read().served.values())
+    print(f"TorchServe starts with {render.count(kept - len(left_out), 'version')}")
     return ExitStatus.DONE
 
 

@@ -14,6 +14,7 @@ from model_servers.cli.wire.care import (
 )
 from model_servers.cli.wire.hosts import (
     diary,
+    entry_check,
     examine,
     model_store,
     model_store_path,
@@ -59,6 +60,7 @@ __all__ = [
     "build_from",
     "channels",
     "diary",
+    "entry_check",
     "examine",
     "fetch",
     "fsck",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_servers.cli.settings import Settings
 from model_servers.cli.wire.stores import channels, store
+from model_servers.core.names import Ref
 from model_servers.core.profile import HostProfile
 from model_servers.core.spec import Serving
 from model_servers.errors import RequestError
@@ -96,6 +98,13 @@ def diary(host: HostProfile) -> Diary:
     config = None if host.config is None else Path(host.config)
     memory = FileHostMemory(model_store_path(host), config=config)
     return Diary(memory=memory, now=now, who=person.who())
+
+
+def entry_check(host: HostProfile) -> Callable[[Ref], str]:
+    """Give what says why TorchServe could not load an entry of a host."""
+    from model_servers.adapters.entries import why_unusable
+
+    return partial(why_unusable, _model_store_path(host))
 
 
 def now() -> str:

@@ -9,7 +9,7 @@ from model_servers.core.channels import Pointer, is_channel
 from model_servers.core.host import Desired, Refusal, Wanted, wanted_releases
 from model_servers.core.index import Index
 from model_servers.core.lifecycle import Notice
-from model_servers.core.memory import Memory
+from model_servers.core.memory import Memory, Pin
 from model_servers.core.names import LATEST, Ref, Version
 from model_servers.core.profile import Update, WantedModel
 from model_servers.core.release import Release
@@ -100,13 +100,20 @@ class _Lookup:
         """Find what is wanted of a model, and say whether its pin is lifted."""
         pin = memory.pins.get(name)
         try:
-            if pin is None:
-                return self._wanted(name, asked, asked.default, ""), False
-            if pin.bad is not None and pin.is_lifted_by(self._at(name, asked.default)):
-                return self._wanted(name, asked, asked.default, ""), True
+            if pin is None or self._lifts(name, asked, pin):
+                return self._wanted(name, asked, asked.default, ""), pin is not None
             return self._wanted(name, asked, str(pin.version), str(pin)), False
         except RefusedError as error:
             return Refusal(reason=str(error), hint=error.hint), False
+
+    def _lifts(self, name: str, asked: WantedModel, pin: Pin) -> bool:
+        """Say whether what the profile wants is newer than what was rolled back."""
+        if pin.bad is None:
+            return False
+        try:
+            return pin.is_lifted_by(self._at(name, asked.default))
+        except RefusedError:
+            return False  # what is pinned needs no channel
 
     def _wanted(self, name: str, asked: WantedModel, default: str, why: str) -> Wanted:
         first = self._release(name, default)
