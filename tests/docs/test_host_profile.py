@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import pytest
+
 from model_servers.adapters import documents
+from model_servers.cli.parser import parser
 from model_servers.core.profile import HostProfile, Policy, WantedModel
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "host-profile.md"
+COMMANDS = re.findall(r"^ms sync .+$", DOCUMENT.read_text("utf-8"), re.MULTILINE)
 
 
 def test_the_example_is_valid_and_shows_the_policys_defaults() -> None:
@@ -31,3 +36,12 @@ def test_every_key_of_the_policy_is_explained() -> None:
 
     for name in Policy.__dataclass_fields__:
         assert f"\n| `{name}` | " in text
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_is_one(line: str) -> None:
+    words = shlex.split(line, comments=True)
+
+    options = parser().parse_args(words[1:])
+
+    assert options.run

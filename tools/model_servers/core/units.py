@@ -130,6 +130,8 @@ Environment=TEMP={TEMP} TMPDIR={TEMP}
 Environment=CUDA_DEVICE_ORDER=PCI_BUS_ID
 # What was served before is served again, also while the store is away. A snapshot
 # would bring back what was taken off, and a missing file in it ends the start: --ncs.
+# What is damaged is left out first; if that cannot be said, it starts all the same.
+ExecStartPre=-{place.ms} sync boot --profile {place.profile}
 ExecStart=/bin/sh -c 'boot={boot}; test -f "$boot" || boot={CONFIG}; \\
     exec {place.torchserve} --start --foreground --ncs --ts-config "$boot"'
 Restart=always

@@ -104,7 +104,7 @@ def entry_check(host: HostProfile) -> Callable[[Ref], str]:
     """Give what says why TorchServe could not load an entry of a host."""
     from model_servers.adapters.entries import why_unusable
 
-    return partial(why_unusable, _model_store_path(host))
+    return partial(why_unusable, model_store_path(host))
 
 
 def now() -> str:
