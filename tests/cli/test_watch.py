@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -26,28 +27,35 @@ TOOLS = Path(model_servers.__file__).parents[1]
 
 
 @pytest.fixture
-def profile(tmp_path):
+def server(tmp_path):
+    """A server that serves nothing, and its address."""
+    with guarded_management(tmp_path / "key_file.json") as (address, server):
+        yield address, server
+
+
+@pytest.fixture
+def profile(tmp_path, server):
     """A host that should serve nothing, and does."""
     key_file = tmp_path / "key_file.json"
     (tmp_path / "store").mkdir()
-    with guarded_management(key_file) as (address, _):
-        path = tmp_path / "sync.yaml"
-        path.write_text(
-            json.dumps(
-                {
-                    "schema": 1,
-                    "store": (tmp_path / "store").as_uri(),
-                    "model_store": str(tmp_path / "model_store"),
-                    "torchserve": {
-                        "management": address,
-                        "inference": address,
-                        "key_file": str(key_file),
-                    },
-                    "models": {},
-                }
-            )
+    address, _ = server
+    path = tmp_path / "sync.yaml"
+    path.write_text(
+        json.dumps(
+            {
+                "schema": 1,
+                "store": (tmp_path / "store").as_uri(),
+                "model_store": str(tmp_path / "model_store"),
+                "torchserve": {
+                    "management": address,
+                    "inference": address,
+                    "key_file": str(key_file),
+                },
+                "models": {},
+            }
         )
-        yield path
+    )
+    return path
 
 
 @pytest.fixture
@@ -104,6 +112,45 @@ def test_it_syncs_writes_metrics_and_ends_well_when_told(watch, tmp_path, number
     assert err.splitlines()[-1] == "ms: stopped; what was at work is done"
     assert value(text, "model_servers_sync_last_success_timestamp_seconds") > 1e9
     assert (tmp_path / "ms.prom").stat().st_mode & 0o777 == 0o644
+
+
+def at_work(watch, server, *arguments):
+    """Start a watch, and have its first round wait for the server's answer."""
+    asked, answers = threading.Event(), threading.Event()
+
+    def wait():
+        asked.set()
+        answers.wait(LIMIT_S)
+
+    server[1].before_answer = wait
+    process = watch(*arguments)
+    assert asked.wait(LIMIT_S)
+    return process, answers
+
+
+def test_a_round_at_work_is_done_before_it_ends(watch, server, tmp_path):
+    process, answers = at_work(watch, server, "--metrics-file", tmp_path / "ms.prom")
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=0.5)
+
+    answers.set()
+    _, err = process.communicate(timeout=LIMIT_S)
+
+    assert process.returncode == 0, err
+    assert value((tmp_path / "ms.prom").read_text(), rounds("done")) == 1
+
+
+def test_a_second_signal_does_not_wait_for_the_round(watch, server):
+    process, answers = at_work(watch, server)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+
+    _, err = process.communicate(timeout=LIMIT_S)
+    answers.set()
+
+    assert process.returncode == 130
+    assert "interrupted; run the same command again" in err
 
 
 def test_another_ms_at_work_is_waited_for(watch, tmp_path):

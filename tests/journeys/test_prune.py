@@ -204,3 +204,11 @@ def test_the_latest_to_come_are_kept_not_the_highest() -> None:
     installed = {CATS[0]: 9.0, CATS[1]: 1.0, CATS[2]: 2.0, DOG: 0.0}
 
     assert beyond_keep(installed, [], keep=1) == [CATS[2], CATS[1]]
+
+
+def test_a_version_with_settings_of_this_host_is_no_orphan(host: Host) -> None:
+    host.install(CATS[3], batchSize=7)
+
+    prune(host, keep=0)
+
+    assert host.model_store.serving(CATS[3]).batch_size == 7

@@ -252,3 +252,18 @@ def test_an_interrupted_mending_goes_on(
     assert verify(host).unmended == []
 
     assert file.read_bytes() == good
+
+
+def test_settings_of_this_host_are_no_rot_and_weights_beside_them_are_mended(
+    host: Host,
+) -> None:
+    cat = host.install(CAT_1, batchSize=7)
+    weights = host.root / CAT_1.entry / member(cat, "checkpoint.pt")
+    assert verify(host).rots == []
+    good = weights.read_bytes()
+    weights.unlink()
+
+    assert verify(host).unmended == []
+
+    assert weights.read_bytes() == good
+    assert host.model_store.serving(CAT_1).batch_size == 7

@@ -29,6 +29,9 @@ class GuardedManagement:
     on_refusal: Callable[[], None] = lambda: None
     """Called before a request is refused for its token."""
 
+    before_answer: Callable[[], None] = lambda: None
+    """Called before every answer."""
+
     def __post_init__(self) -> None:
         for kind in ("management", "inference", "API"):
             self.renew(kind)
@@ -63,6 +66,7 @@ def guarded_management(file: Path) -> Iterator[tuple[str, GuardedManagement]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            guarded.before_answer()
             token = self.headers.get("Authorization", "").removeprefix("Bearer ")
             status, answer = guarded.answer(self.path, token)
             body = json.dumps(answer).encode()
