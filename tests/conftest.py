@@ -9,7 +9,7 @@ import socket
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["servers.fixtures"]
+pytest_plugins = ["servers.fixtures", "servers.nvml"]
 
 _FOREIGN = ("AWS_", "GITHUB_", "MODEL_SERVERS_", "XDG_")
 """Environment variables that would lead to credentials, or change what tests see."""

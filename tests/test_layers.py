@@ -70,7 +70,11 @@ HOME = {
     "torch": {"adapters/probed_process.py"},
     "tqdm": {"cli/watch.py"},
     # TorchServe is one outside thing: its API, and the process that answers.
-    "urllib3": {"adapters/torchserve_api.py", "adapters/torchserve_process.py"},
+    "urllib3": {
+        "adapters/host_machine.py",
+        "adapters/torchserve_api.py",
+        "adapters/torchserve_process.py",
+    },
     "yaml": {"adapters/strict_yaml.py"},
 }
 """The only modules that import each third-party package."""

@@ -753,7 +753,7 @@ def test_a_content_type_cannot_smuggle_in_a_header():
 
 
 def test_a_wrong_name_in_a_host_profile_is_found_where_it_stands():
-    text = 'schema: 1\nmodels:\n  tiny: latest\n  Big: "1.0"\n  wee: newest\n'
+    text = 'schema: 1\nmodels:\n  tiny: latest\n  Big: "1.0"\n  wee: 1,2\n'
 
     _, findings = read(text, "sync")
 
@@ -764,8 +764,9 @@ def test_a_wrong_name_in_a_host_profile_is_found_where_it_stands():
             "models.wee",
             5,
             3,
-            'found "newest"; that is not allowed here',
-            fix="expected: a released version in quotes, or latest",
+            'found "1,2"; that is not allowed here',
+            fix="expected: a released version in quotes, a channel, latest, or a "
+            "mapping",
         ),
     ]
 

@@ -640,6 +640,76 @@ def test_a_release_takes_the_place_of_a_foreign_link_but_not_of_a_directory(
     assert (root / "tiny-1.0.1" / "precious").exists()
 
 
+def _overlaid(
+    model_store: LocalModelStore, blob: Blob, overlay: dict[str, object]
+) -> None:
+    model_store.install(
+        blob.release,
+        read_range=blob.read_range,
+        on_bytes=lambda count: None,
+        overlay=overlay,
+    )
+
+
+def test_an_overlay_changes_the_config_that_is_registered_and_not_the_tree(
+    model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
+) -> None:
+    blob = released(config={"batchSize": 4, "minWorkers": 1, "maxWorkers": 1})
+    overlay = {"minWorkers": 2, "maxWorkers": 2, "deviceIds": [1]}
+
+    _overlaid(model_store, blob, overlay)
+
+    assert model_store.installed()[TINY].overlay == overlay
+    serving = model_store.serving(TINY)
+    assert (serving.batch_size, serving.min_workers) == (4, 2)
+    tree = root / ".model-servers" / "trees" / blob.release.archive.sha256
+    assert "deviceIds" not in (tree / "model-config.yaml").read_text("utf-8")
+    assert "deviceIds" in (root / "tiny-1.0.0" / "model-config.yaml").read_text("utf-8")
+
+
+def test_another_overlay_needs_no_bytes_and_leaves_what_runs_alone(
+    model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
+) -> None:
+    blob = released()
+    _overlaid(model_store, blob, {"batchSize": 2})
+    running = (root / "tiny-1.0.0").resolve()
+    before = _files(running)
+    model_store.mark_answered(TINY)
+    blob.ranges.clear()
+
+    _overlaid(model_store, blob, {"batchSize": 8})
+
+    assert blob.ranges == []
+    assert _files(running) == before
+    assert model_store.serving(TINY).batch_size == 8
+    assert model_store.installed()[TINY].answered
+    _install(model_store, blob)
+    assert model_store.installed()[TINY].overlay == {}
+
+
+def test_an_installed_release_is_known_without_its_store(
+    model_store: LocalModelStore, released: Callable[..., Blob]
+) -> None:
+    blob = released()
+    assert model_store.release(TINY) is None
+
+    _overlaid(model_store, blob, {"batchSize": 2})
+
+    assert model_store.release(TINY) == blob.release
+
+
+def test_what_is_forgotten_leaves_no_overlay_behind(
+    model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
+) -> None:
+    for overlay in ({"batchSize": 2}, {}):
+        _overlaid(model_store, released(), overlay)
+
+    model_store.forget(TINY)
+
+    assert os.listdir(root / ".model-servers" / "work") == []  # noqa: PTH208
+    assert model_store.installed() == {}
+
+
 def test_a_second_sync_is_refused_and_the_first_one_named(
     model_store: LocalModelStore, root: Path
 ) -> None:

@@ -231,16 +231,6 @@ def test_torchserve_not_running_is_an_outside_failure(ms, registry, profile, tmp
     assert "hint: start TorchServe" in err
 
 
-def test_a_version_that_is_not_released_is_refused(ms, profile):
-    rewrite(profile, "latest", '"2.0"')
-
-    status, _, err = ms("sync", "plan", "--profile", profile)
-
-    assert status == 4
-    assert "my_network@2.0 is not released" in err
-    assert "it has no version" in err
-
-
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

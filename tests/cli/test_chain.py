@@ -116,7 +116,7 @@ def host(tmp_path, registry):
                         "inference": addresses.inference,
                     },
                     "models": {"my_network": "latest"},
-                    "drain_s": 0.5,
+                    "policy": {"drain_s": 0.5},
                 }
             )
         )

@@ -5,7 +5,8 @@ import pytest
 import zoo
 from model_servers.core.host import ServedVersion
 from model_servers.core.names import Ref, Version
-from model_servers.core.profile import HostProfile
+from model_servers.core.overlay import Overrides
+from model_servers.core.profile import HostProfile, Policy, Update, WantedModel
 from model_servers.core.spec import Build, Checkpoint, ModelSpec, Serving
 
 
@@ -48,7 +49,7 @@ def test_a_full_model_yaml_is_read_completely():
 
 
 def test_what_a_model_config_does_not_say_is_left_to_torchserve():
-    assert Serving.from_mapping({"deviceType": "cpu"}) == Serving()
+    assert Serving.from_mapping({"jobQueueSize": 10}) == Serving()
 
 
 def test_a_model_config_is_read_with_its_units():
@@ -87,13 +88,23 @@ def test_a_host_profile_needs_only_its_models():
     profile = HostProfile.from_mapping({"schema": 1, "models": {"tiny": "latest"}})
 
     assert profile == HostProfile(
-        models={"tiny": "latest"},
+        models={"tiny": WantedModel(default="latest")},
         store=None,
         model_store=None,
         management="http://127.0.0.1:8081",
         inference="http://127.0.0.1:8080",
+        metrics="http://127.0.0.1:8082",
         python=None,
-        drain_s=10.0,
+        config=None,
+        policy=Policy(
+            update=Update.AUTO,
+            keep=2,
+            max_removed_share=0.5,
+            max_changed_share=1.0,
+            memory_headroom_mib=512,
+            soak_s=0.0,
+            drain_s=10.0,
+        ),
     )
 
 
@@ -102,24 +113,71 @@ def test_a_full_host_profile_is_read_completely():
         "schema": 1,
         "store": "s3://bucket/prefix",
         "model_store": "/models",
-        "models": {},
-        "drain_s": 0,
+        "models": {
+            "tiny": {
+                "default": "stable",
+                "also": ["1.1", "canary"],
+                "workers": 2,
+                "batch_size": 8,
+                "max_batch_delay_ms": 20,
+                "device": "gpu",
+                "device_ids": [0, 1],
+                "update": "resource",
+            }
+        },
+        "policy": {
+            "update": "availability",
+            "keep": 0,
+            "max_removed_share": 0,
+            "max_changed_share": 0.5,
+            "memory_headroom_mib": 0,
+            "soak_s": 60,
+            "drain_s": 0,
+        },
         "torchserve": {
             "management": "http://a:1",
             "inference": "http://b:2",
+            "metrics": "http://c:3",
             "python": "/bin/python",
+            "config": "/etc/config.properties",
         },
     }
 
-    assert HostProfile.from_mapping(document) == HostProfile(
-        models={},
+    profile = HostProfile.from_mapping(document)
+
+    assert profile == HostProfile(
+        models={
+            "tiny": WantedModel(
+                default="stable",
+                also=("1.1", "canary"),
+                overrides=Overrides(
+                    workers=2,
+                    batch_size=8,
+                    max_batch_delay_ms=20,
+                    device="gpu",
+                    device_ids=(0, 1),
+                ),
+                update=Update.RESOURCE,
+            )
+        },
         store="s3://bucket/prefix",
         model_store="/models",
         management="http://a:1",
         inference="http://b:2",
+        metrics="http://c:3",
         python="/bin/python",
-        drain_s=0,
+        config="/etc/config.properties",
+        policy=Policy(
+            update=Update.AVAILABILITY,
+            keep=0,
+            max_removed_share=0,
+            max_changed_share=0.5,
+            memory_headroom_mib=0,
+            soak_s=60,
+            drain_s=0,
+        ),
     )
+    assert profile.models["tiny"].channels == {"stable", "canary"}
 
 
 def served(**changes):

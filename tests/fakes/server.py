@@ -201,6 +201,7 @@ class FakeServer:
             pending_requests=script.pending.pop(0) if script.pending else 0,
             pids=tuple(one.pids),
             device=script.device,
+            device_ids=tuple(taken.get("deviceIds", ())),
         )
 
 

@@ -2,175 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from fakes.server import FakeServer
-from fakes.store import MemoryStore
-from fakes.watcher import Quiet
-from model_servers.adapters.checkout import Checkout
-from model_servers.adapters.mar import MarWriter
-from model_servers.adapters.model_store import LocalModelStore
-from model_servers.adapters.releases import StoredReleases
-from model_servers.core.host import Desired
+from fakes.host import Clock, CrashError, Host, Models, Recorder
+from model_servers.core.guards import Override
+from model_servers.core.host import Refusal, wanted_releases
 from model_servers.core.lifecycle import Notice, State
 from model_servers.core.names import Ref, Version
 from model_servers.core.plan import (
-    Action,
-    Change,
     Drain,
     Install,
-    Plan,
     Probe,
     Register,
     Revive,
     SetDefault,
     Unregister,
 )
-from model_servers.core.release import Release
-from model_servers.errors import ModelServersError, OutsideError, RefusedError
-from model_servers.journeys import loading
-from model_servers.journeys import sync as module
-from model_servers.journeys.build import Build
+from model_servers.errors import OutsideError, RefusedError
 from model_servers.journeys.catalog import Catalog
-from model_servers.journeys.publish import Publish
-from model_servers.journeys.sync import Sync, Verdict, reviewed
-from zoo import make_model
+from model_servers.journeys.sync import reviewed
 
 CAT_1, CAT_2 = Ref.parse("cat@1.0.0"), Ref.parse("cat@1.10.0")
 DOG = Ref.parse("dog@1.0.0")
-
-
-class CrashError(Exception):
-    """The tool is gone in the middle of its work; no error of ours."""
-
-
-class Clock:
-    """Time that passes only when somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
-class Recorder:
-    """A watcher that remembers what it was told, and can crash the tool."""
-
-    def __init__(self) -> None:
-        self.started: list[Action] = []
-        self.done_: list[Action] = []
-        self.verdicts: list[Verdict] = []
-        self.failures: dict[str, ModelServersError] = {}
-        self.fetched_bytes = 0
-        self.boundaries = 0
-        self.crash_at: int | None = None
-
-    def starts(self, action: Action) -> None:
-        self._boundary()
-        self.started.append(action)
-
-    def fetching(self, release: Release, size_bytes: int) -> Callable[[int], None]:
-        def on_bytes(count: int) -> None:
-            self.fetched_bytes += count
-
-        return on_bytes
-
-    def done(self, change: Change, action: Action, seconds: float) -> None:
-        self.done_.append(action)
-        self._boundary()
-
-    def answered(self, verdict: Verdict) -> None:
-        self.verdicts.append(verdict)
-
-    def failed(self, change: Change, error: ModelServersError) -> None:
-        self.failures[change.name] = error
-
-    def _boundary(self) -> None:
-        self.boundaries += 1
-        if self.boundaries == self.crash_at:
-            raise CrashError
-
-
-@dataclass
-class Host:
-    """A host with its store, and a registry that publishes into it."""
-
-    folder: Path
-    clock: Clock
-    store: MemoryStore = field(default_factory=MemoryStore)
-    drain_s: float = 10.0
-
-    def __post_init__(self) -> None:
-        self.root = self.folder / "model_store"
-        self.root.mkdir(parents=True)
-        self.server = FakeServer(self.root)
-        self.model_store = LocalModelStore(self.root, python=sys.executable)
-        releases = StoredReleases(self.store)
-        self.sync = Sync(
-            server=self.server,
-            model_store=self.model_store,
-            store=self.store,
-            releases=releases,
-            drain_s=self.drain_s,
-        )
-
-    def publish(self, ref: Ref, **model: object) -> None:
-        """Release a model; its golden case sends ``[1, 2]`` and wants it back."""
-        registry = self.folder / "registry" / str(ref)
-        make_model(registry, ref.name, version=str(ref.version), **model)  # type: ignore[arg-type]
-        build = Build(registry=Checkout(registry), writer=MarWriter())
-        releases = StoredReleases(self.store)
-        Publish(build=build, store=self.store, releases=releases).run(
-            [build.recipe(ref.name)], Quiet()
-        )
-
-    def plan(self, models: Mapping[str, str], **options: bool) -> tuple[Plan, Desired]:
-        desired = self.sync.desired(models)
-        return self.sync.plan(desired, **options), desired
-
-    def apply(
-        self, models: Mapping[str, str], recorder: Recorder | None = None
-    ) -> Recorder:
-        """Plan and apply as `ms sync apply` does."""
-        recorder = recorder or Recorder()
-        plan, desired = self.plan(models)
-        self.sync.apply(plan, desired, recorder)
-        return recorder
-
-    def state(self) -> dict[str, tuple[str | None, list[str]]]:
-        """Give the default and all versions of each model on the server."""
-        return {
-            name: (self.server.default(name), self.server.versions(name))
-            for name in ("cat", "dog")
-            if self.server.versions(name)
-        }
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(loading, "time", clock)
-    return clock
-
-
-@pytest.fixture
-def host(tmp_path: Path, clock: Clock) -> Host:
-    """A host that serves nothing; cat@1.0.0, cat@1.10.0 and dog@1.0.0 are released."""
-    host = Host(tmp_path, clock)
-    host.publish(CAT_1)
-    host.publish(CAT_2, files={"labels.txt": "cat"}, model=EXTRA)
-    host.publish(DOG)
-    return host
 
 
 YANKED = Notice(state=State.YANKED, reason="wrong labels", date="2026-01-02")
@@ -197,16 +53,18 @@ def test_latest_passes_over_yanked_versions(host: Host) -> None:
 def test_latest_of_nothing_but_yanked_versions_is_refused(host: Host) -> None:
     note(host, v1_0_0=YANKED, v1_10_0=YANKED)
 
-    with pytest.raises(RefusedError, match="every released version of cat is yanked"):
-        host.plan({"cat": "latest"})
+    refusal = host.resolve({"cat": "latest"}).desired["cat"]
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason.startswith("every released version of cat is yanked")
 
 
 def test_a_host_is_told_what_is_said_of_the_versions_that_it_names(host: Host) -> None:
     note(host, v1_10_0=YANKED)
 
-    _, desired = host.plan({"cat": "1.10.0", "dog": "latest"})
+    resolved = host.resolve({"cat": "1.10.0", "dog": "latest"})
 
-    assert host.sync.notices(desired) == {CAT_2: YANKED}
+    assert resolved.notices == {CAT_2: YANKED}
 
 
 def test_a_store_without_an_index_says_nothing_and_still_has_a_latest(
@@ -214,22 +72,13 @@ def test_a_store_without_an_index_says_nothing_and_still_has_a_latest(
 ) -> None:
     host.store.delete("index.json")
 
-    _, desired = host.plan({"cat": "latest"})
+    resolved = host.resolve({"cat": "latest"})
 
-    assert [release.ref for release in desired.values()] == [CAT_2]
-    assert host.sync.notices(desired) == {}
-
-
-EXTRA = {"build": {"extra_files": ["labels.txt"]}}
+    assert list(wanted_releases(resolved.desired)) == [CAT_2]
+    assert resolved.notices == {}
 
 
-def _sha256(host: Host, ref: Ref) -> str:
-    release = host.sync.releases.find(ref)
-    assert release is not None
-    return release.archive.sha256
-
-
-def _failure(host: Host, models: Mapping[str, str], name: str = "cat") -> str:
+def _failure(host: Host, models: Models, name: str = "cat") -> str:
     """Apply, which has to fail for *name*; give the error that was shown for it."""
     recorder = Recorder()
     with pytest.raises(OutsideError, match=rf"^1 of \d models failed: {name}$"):
@@ -257,9 +106,10 @@ def test_a_plan_says_what_will_happen_and_touches_nothing(host: Host) -> None:
     plan, desired = host.plan({"cat": "latest"})
 
     (change,) = plan.changes
-    everything = sum(member.length for member in desired["cat"].archive.members)
+    archive = wanted_releases(desired)[CAT_2].archive
+    everything = sum(member.length for member in archive.members)
     assert change.actions == (
-        Install(CAT_2, _sha256(host, CAT_2), everything),
+        Install(CAT_2, archive.sha256, everything, archive.size_bytes),
         Register(CAT_2),
         Probe(CAT_2),
     )
@@ -270,7 +120,8 @@ def test_a_plan_says_what_will_happen_and_touches_nothing(host: Host) -> None:
 def test_the_highest_version_is_the_latest(host: Host) -> None:
     host.publish(Ref.parse("cat@1.9.0"))
 
-    assert host.sync.desired({"cat": "latest"})["cat"].ref == CAT_2
+    desired = host.resolve({"cat": "latest"}).desired
+    assert list(wanted_releases(desired)) == [CAT_2]
 
 
 def test_an_upgrade_runs_in_order_and_fetches_only_what_changed(host: Host) -> None:
@@ -661,7 +512,7 @@ def test_the_old_version_goes_once_nobody_waits_for_it(
 
     assert describing == [0]
     # Three looks half a second apart, and the time for those in work.
-    assert clock.now_s - before_s >= 3 * 0.5 + host.sync.drain_s
+    assert clock.now_s - before_s >= 3 * 0.5 + host.policy.drain_s
     assert host.state() == {"cat": ("1.10.0", ["1.10.0"])}
 
 
@@ -705,7 +556,7 @@ def test_models_of_others_are_left_alone(host: Host) -> None:
     host.server.register_as("foreign", "1.0", "foreign.mar")
 
     host.apply({"cat": "1.0.0"})
-    plan, _ = host.plan({}, allow_empty=True)
+    plan, _ = host.plan({}, Override.EMPTY)
 
     assert [change.name for change in plan.changes] == ["cat"]
     assert host.server.versions("foreign") == ["1.0"]
@@ -721,8 +572,7 @@ def test_an_empty_profile_is_refused_unless_it_is_meant(host: Host) -> None:
         "the host profile asks for no model; 2 would go: cat, dog"
     )
     assert caught.value.hint == "add --allow-empty if that is meant"
-    plan, desired = host.plan({}, allow_empty=True)
-    host.sync.apply(plan, desired, Recorder())
+    host.apply({}, None, Override.EMPTY)
     assert host.state() == {}
 
 
@@ -778,11 +628,11 @@ def test_planning_twice_gives_the_same_digest(host: Host) -> None:
 def test_what_is_not_released_is_refused_with_what_is(
     host: Host, models: Mapping[str, str], message: str, hint: str
 ) -> None:
-    with pytest.raises(RefusedError) as caught:
-        host.sync.desired(models)
+    plan, desired = host.plan(models)
 
-    assert str(caught.value) == message
-    assert caught.value.hint == hint
+    assert list(desired.values()) == [Refusal(reason=message, hint=hint)]
+    assert [(one.reason, one.hint) for one in plan.refused()] == [(message, hint)]
+    assert not plan
 
 
 def test_a_store_that_is_gone_does_not_hide_behind_an_empty_answer(host: Host) -> None:

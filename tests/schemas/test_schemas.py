@@ -215,7 +215,11 @@ def test_names_and_versions_are_the_same_everywhere():
     assert schema("release")["properties"]["name"]["pattern"] == name
     models = schema("sync")["properties"]["models"]
     assert models["propertyNames"]["pattern"] == name
-    assert models["additionalProperties"]["pattern"] == f"^(latest|{version[1:-1]})$"
+    wanted = f"^({name[1:-1]}|{version[1:-1]})$"
+    model = models["additionalProperties"]
+    assert model["pattern"] == wanted
+    assert model["properties"]["default"]["pattern"] == wanted
+    assert model["properties"]["also"]["items"]["pattern"] == wanted
     channels = schema("channels")["properties"]["channels"]
     assert channels["propertyNames"]["allOf"][0]["pattern"] == name
     assert channels["additionalProperties"]["pattern"] == version

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from model_servers.core.checkpoint import CheckpointFacts
@@ -16,15 +17,21 @@ from model_servers.core.contribution import Contribution, Digests
 from model_servers.core.golden import GoldenCase, Request
 from model_servers.core.host import Installed, ServedVersion
 from model_servers.core.layout import Member
+from model_servers.core.memory import Event, Memory
 from model_servers.core.names import Ref, Version
 from model_servers.core.objects import Leftover, Movable, Moved, Part, Stored
+from model_servers.core.overlay import Overlay
 from model_servers.core.probe import ProbeOrder, ProbeReport
 from model_servers.core.release import Archive, Release
 from model_servers.core.site.pages import Catalogue
+from model_servers.core.soak import Counts
 from model_servers.core.spec import Serving
 
 OnBytes = Callable[[int], None]
 """Called with the number of bytes that have just been moved."""
+
+NO_OVERLAY: Overlay = MappingProxyType({})
+"""A model's own config as it is."""
 
 
 class Registry(Protocol):
@@ -357,17 +364,28 @@ class ModelStore(Protocol):
     def missing_bytes(self, release: Release) -> int:
         """Say how many bytes of *release* no tree on this host has."""
 
+    def release(self, ref: Ref) -> Release | None:
+        """Give the document of an installed release; None if it is not installed."""
+
     def install(
         self,
         release: Release,
         *,
         read_range: Callable[[int, int], bytes],
         on_bytes: OnBytes,
+        overlay: Overlay = NO_OVERLAY,
     ) -> None:
         """Make *release* ready to be registered.
 
         Every member is verified before anything becomes visible. Interrupted, it
-        leaves nothing that could be registered, and can be run again.
+        leaves nothing that could be registered, and can be run again. A release
+        that is on this host is not read again.
+
+        Args:
+            release: what the store says it is.
+            read_range: reads its archive.
+            on_bytes: called for what is read.
+            overlay: what this host changes in its model config.
 
         Raises:
             OutsideError: wrong bytes came, the disk is full, or a requirement
@@ -391,6 +409,39 @@ class ModelStore(Protocol):
 
     def clear_load_error(self, ref: Ref) -> None:
         """Forget the report, before a new try."""
+
+
+class HostMemory(Protocol):
+    """What a host keeps beside its models, on its own disk."""
+
+    def read(self) -> Memory:
+        """Give what is remembered; nothing on a new host.
+
+        Raises:
+            OutsideError: it is damaged.
+        """
+
+    def write(self, memory: Memory) -> None:
+        """Remember *memory*, and have TorchServe start with what it serves."""
+
+    def write_boot(self, served: Mapping[str, tuple[str, ...]]) -> None:
+        """Have TorchServe start with these versions, the defaults first."""
+
+    def events(self) -> list[Event]:
+        """Give what was done, oldest first."""
+
+    def add(self, event: Event) -> None:
+        """Add to what was done."""
+
+    def show_ready(self, report: str | None) -> None:
+        """Write the readiness file, or take it away; others wait for it."""
+
+
+class RequestCounts(Protocol):
+    """How a server's requests ended."""
+
+    def counts(self) -> Counts | None:
+        """Count them since its start; None if it does not tell."""
 
 
 class Archives(Protocol):

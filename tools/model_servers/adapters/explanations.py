@@ -89,7 +89,7 @@ def _of_kind(error: Any) -> str:
 
 def _quoted(error: Any) -> str:
     """Say how a bare word or number becomes text; ``1.10`` has been read as 1.1."""
-    if error.validator_value != "string":
+    if "string" not in (error.validator_value, *error.validator_value):
         return ""
     match error.instance:
         case bool() | float():

@@ -9,6 +9,7 @@
             trees/<sha256>.json     its release.json
             work/<sha256>/          what a model runs in: the tree's files, its
                                     requirements, and what its handler adds
+            work/<sha256>-<overlay>/  the same with another model config
             requirements/<digest>/  packages that models share
             answered/<sha256>       its golden requests were answered here
 
@@ -35,14 +36,18 @@ from model_servers.core.golden import GoldenCase
 from model_servers.core.host import Installed
 from model_servers.core.layout import GOLDEN_FOLDER, MANIFEST, RELEASE_MEMBER
 from model_servers.core.names import Ref
+from model_servers.core.overlay import Overlay, overlay_digest, with_overlay
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
 from model_servers.errors import RefusedError
-from model_servers.ports import OnBytes
+from model_servers.ports import NO_OVERLAY, OnBytes
 
 _HOME = ".model-servers"
 _LOAD_ERROR = "load-error.txt"
 """Where the shared handler says why it could not load a model."""
+
+_OVERLAY = "overlay.json"
+"""What this host has changed in the model config, beside it."""
 
 _COPY_BELOW_BYTES = 2**20
 """Small files of a tree are copied for a model to run in, large ones shared."""
@@ -99,19 +104,28 @@ class LocalModelStore:
         ]
         return missing_bytes(parts, self._local_segments())
 
+    def release(self, ref: Ref) -> Release | None:
+        """Give the document of an installed release; None if it is not installed."""
+        if self._find(ref) is None:
+            return None
+        record = self._tree(ref).with_suffix(".json")
+        with disk.failures("the model store"):
+            return read_release(record.read_bytes(), shown_as=str(record))
+
     def install(
         self,
         release: Release,
         *,
         read_range: Callable[[int, int], bytes],
         on_bytes: OnBytes,
+        overlay: Overlay = NO_OVERLAY,
     ) -> None:
         """Make *release* ready to be registered; complete, or not visible."""
         with disk.failures("the model store"):
             tree = self._trees / release.archive.sha256
             if not tree.is_dir():
                 self._make_tree(release, tree, read_range, on_bytes)
-            work = self._make_work(tree)
+            work = self._make_work(tree, overlay)
             self._link(release.ref, work)
 
     def forget(self, ref: Ref) -> None:
@@ -122,13 +136,14 @@ class LocalModelStore:
                 return
             sha256 = self._sha256(ref)
             link.unlink()
-            shutil.rmtree(self._home / "work" / sha256, ignore_errors=True)
+            for work in (self._home / "work").glob(f"{sha256}*"):
+                shutil.rmtree(work, ignore_errors=True)
             (self._trees / f"{sha256}.json").unlink(missing_ok=True)
             shutil.rmtree(self._trees / sha256, ignore_errors=True)
 
     def serving(self, ref: Ref) -> Serving:
-        """Read what an installed release asks of TorchServe."""
-        tree = self._tree(ref)
+        """Read what an installed release asks of TorchServe on this host."""
+        tree = self._root / ref.entry
         config = _manifest(tree)["model"].get("configFile")
         if config is None:
             return Serving()
@@ -169,17 +184,24 @@ class LocalModelStore:
     def _installed(self) -> Iterator[tuple[Ref, Installed]]:
         for entry in sorted(self._root.iterdir()):
             ref = _ref(entry.name)
-            if ref is None or not entry.is_symlink() or not entry.is_dir():
-                continue
-            target = entry.readlink()
-            sha256 = target.name
-            ours = target.parent == Path(_HOME, "work")
-            if ours and (self._trees / sha256).is_dir():
-                answered = (self._home / "answered" / sha256).exists()
-                yield ref, Installed(sha256=sha256, answered=answered)
+            found = None if ref is None else self._find(ref)
+            if ref is not None and found is not None:
+                yield ref, found
+
+    def _find(self, ref: Ref) -> Installed | None:
+        entry = self._root / ref.entry
+        if not entry.is_symlink() or not entry.is_dir():
+            return None
+        ours = entry.readlink().parent == Path(_HOME, "work")
+        sha256 = self._sha256(ref)
+        if not ours or not (self._trees / sha256).is_dir():
+            return None
+        answered = (self._home / "answered" / sha256).exists()
+        overlay = _read_overlay(entry)
+        return Installed(sha256=sha256, answered=answered, overlay=overlay)
 
     def _sha256(self, ref: Ref) -> str:
-        return (self._root / ref.entry).readlink().name
+        return (self._root / ref.entry).readlink().name.partition("-")[0]
 
     def _tree(self, ref: Ref) -> Path:
         return self._trees / self._sha256(ref)
@@ -249,13 +271,14 @@ class LocalModelStore:
             partial.rename(tree)
             disk.sync(tree.parent)
 
-    def _make_work(self, tree: Path) -> Path:
+    def _make_work(self, tree: Path, overlay: Overlay) -> Path:
         """Lay out what the model runs in, from its tree and its requirements.
 
         The model may write there: its handler unpacks and installs. Small files
         are copies, so that it can spoil nothing that others share.
         """
-        work = self._home / "work" / tree.name
+        digest = overlay_digest(overlay)
+        work = self._home / "work" / (f"{tree.name}-{digest}" if digest else tree.name)
         partial = work.with_name(f".partial-{tree.name}")
         shutil.rmtree(partial, ignore_errors=True)
         for file in sorted(path for path in tree.rglob("*") if path.is_file()):
@@ -267,6 +290,8 @@ class LocalModelStore:
                 _share(file, target)
         # An archive cannot hold its own digest; a model that is asked can tell it.
         shutil.copyfile(tree.with_suffix(".json"), partial / RELEASE_MEMBER)
+        if overlay:
+            _write_overlay(partial, overlay)
         requirements = _manifest(tree)["model"].get("requirementsFile")
         if requirements is not None:
             self._add_packages(tree / requirements, partial)
@@ -303,6 +328,24 @@ def _ref(entry: str) -> Ref | None:
 def _manifest(tree: Path) -> Mapping[str, Any]:
     manifest: Mapping[str, Any] = json.loads((tree / MANIFEST).read_bytes())
     return manifest
+
+
+def _read_overlay(work: Path) -> Overlay:
+    try:
+        overlay: Overlay = json.loads((work / _OVERLAY).read_bytes())
+    except FileNotFoundError:
+        return {}
+    return overlay
+
+
+def _write_overlay(work: Path, overlay: Overlay) -> None:
+    """Change the model config in *work*, which is a copy, and say what was changed."""
+    name = _manifest(work)["model"].get("configFile", "model-config.yaml")
+    config = work / name
+    own = documents.parse(config.read_text("utf-8"))[0] if config.exists() else {}
+    config.unlink(missing_ok=True)  # a small file is a copy, a large one is shared
+    config.write_text(with_overlay(own, overlay), "utf-8")
+    (work / _OVERLAY).write_text(json.dumps(dict(overlay)), "utf-8")
 
 
 def _share(source: Path, target: Path) -> None:

@@ -9,9 +9,12 @@ from urllib.parse import quote
 
 import urllib3
 
+from model_servers.adapters.key_file import KeyFile
 from model_servers.core.golden import Request
 from model_servers.core.host import ServedVersion
 from model_servers.core.names import Ref
+from model_servers.core.soak import Counts, counts_of
+from model_servers.core.tokens import Kind
 from model_servers.errors import OutsideError
 
 _PAGE = 100
@@ -23,17 +26,27 @@ _CONNECTIONS = 32
 _TIMEOUT = urllib3.Timeout(connect=5, read=130)
 """Unregistering may take TorchServe's own ``unregister_model_timeout``, 120 s."""
 
+_METRICS_TIMEOUT = urllib3.Timeout(connect=2, read=10)
+
 
 class TorchServeApi:
     """A running TorchServe behind its two addresses."""
 
-    def __init__(self, *, management: str, inference: str, ending: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        management: str,
+        inference: str,
+        ending: str = "",
+        keys: KeyFile | None = None,
+    ) -> None:
         """Take the addresses, and what the model store's entries end in.
 
         ``.mar`` for plain archives, which TorchServe unpacks itself; nothing for
-        directories.
+        directories. Without *keys*, token authorization must be off.
         """
         self.address = management
+        self._keys = keys
         self._ending = ending
         self._management = management.rstrip("/")
         self._inference = inference.rstrip("/")
@@ -122,6 +135,7 @@ class TorchServeApi:
         answer = self._request(
             "POST",
             url,
+            kind=Kind.INFERENCE,
             body=request.body,
             headers={"Content-Type": request.content_type},
         )
@@ -147,6 +161,37 @@ class TorchServeApi:
         method: str,
         url: str,
         *,
+        kind: Kind = Kind.MANAGEMENT,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> urllib3.BaseHTTPResponse:
+        """Ask with a token if there are keys, and once more if it was refused.
+
+        What was refused for its token has done nothing.
+        """
+        if self._keys is None:
+            return self._exchange(method, url, body=body, headers=headers)
+        token = self._keys.token(kind, renew=self._renew)
+        sent = {**(headers or {}), **_bearer(token)}
+        answer = self._exchange(method, url, body=body, headers=sent)
+        if not _is_refused_token(answer):
+            return answer
+        token = self._keys.token_instead(kind, token, renew=self._renew)
+        sent = {**(headers or {}), **_bearer(token)}
+        return self._exchange(method, url, body=body, headers=sent)
+
+    def _renew(self, kind: Kind, api_key: str) -> None:
+        """Have TorchServe write a new key into its file; the old one is void."""
+        url = f"{self._management}/token?type={kind.value}"
+        answer = self._exchange("GET", url, headers=_bearer(api_key))
+        if answer.status != 200:
+            raise _refusal(f"cannot renew the {kind.value} key", answer)
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> urllib3.BaseHTTPResponse:
@@ -157,6 +202,33 @@ class TorchServeApi:
                 f"TorchServe does not answer at {_origin(url)}: {_reason(error)}",
                 hint="start TorchServe, or correct torchserve: in the host profile",
             ) from error
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _is_refused_token(answer: urllib3.BaseHTTPResponse) -> bool:
+    """Tell a wrong or expired token, which is a 400 too, from a wrong request."""
+    return answer.status == 400 and b"InvalidKeyException" in answer.data
+
+
+class TorchServeMetrics:
+    """What a TorchServe counts, behind its metrics address."""
+
+    def __init__(self, address: str) -> None:
+        self._url = f"{address.rstrip('/')}/metrics"
+        self._http = urllib3.PoolManager(timeout=_METRICS_TIMEOUT, retries=False)
+
+    def counts(self) -> Counts | None:
+        """Count its requests; None if it does not tell, or is not there."""
+        try:
+            answer = self._http.request("GET", self._url)
+        except urllib3.exceptions.HTTPError:
+            return None
+        if answer.status != 200:
+            return None
+        return counts_of(answer.data.decode(errors="replace"))
 
 
 def _served(described: Mapping[str, Any], default: str | None) -> ServedVersion:
@@ -173,6 +245,7 @@ def _served(described: Mapping[str, Any], default: str | None) -> ServedVersion:
         pending_requests=described.get("jobQueueStatus", {}).get("pendingRequests", 0),
         pids=tuple(worker["pid"] for worker in workers if worker.get("pid", -1) > 0),
         device="gpu" if any(worker.get("gpu") for worker in workers) else "cpu",
+        device_ids=tuple(described.get("deviceIds") or ()),
     )
 
 
@@ -192,7 +265,8 @@ def _refusal(what: str, answer: urllib3.BaseHTTPResponse) -> OutsideError:
 
 
 _HINTS = {
-    400: "token authorization may be on; start TorchServe with --disable-token-auth",
+    400: "token authorization may be on; name its key_file in the host profile, or "
+    "start TorchServe with --disable-token-auth",
     404: "check that model_store in the host profile is the one TorchServe uses",
     405: "start TorchServe with --enable-model-api",
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NoReturn, TypeAlias
 
 from model_servers.cli import settings
+from model_servers.core.guards import Override
 from model_servers.errors import ExitStatus
 
 
@@ -85,6 +86,29 @@ def profile(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"the host profile (${settings.PROFILE}, sync.yaml)",
     )
+
+
+_OVERRIDES = {
+    Override.EMPTY: "let the profile take every model off the host",
+    Override.LARGE_CHANGE: "let more models go or change than the policy allows",
+    Override.DOWNTIME: "let models that answer be silent for a while",
+    Override.OLDER_CHANNELS: "follow channels that are older than those seen here",
+}
+
+
+def allowances(command: argparse.ArgumentParser) -> None:
+    """Take what a person may agree to for a sync."""
+    for override, text in _OVERRIDES.items():
+        command.add_argument(override.value, action="store_true", help=text)
+
+
+def allowed(options: argparse.Namespace) -> set[Override]:
+    """Give what a person has agreed to."""
+    return {
+        override
+        for override in Override
+        if getattr(options, override.value.lstrip("-").replace("-", "_"))
+    }
 
 
 def base(command: argparse.ArgumentParser, text: str) -> None:

@@ -5,15 +5,31 @@ from __future__ import annotations
 import argparse
 import json
 
-from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
+from model_servers.cli import (
+    flags,
+    host_care,
+    host_doctor,
+    host_install,
+    host_pins,
+    host_report,
+    host_watch,
+    wire,
+)
+from model_servers.cli.events import events
+from model_servers.cli.flags import Commands, Parser
+from model_servers.cli.gpu_render import admission_mapping, admission_text
+from model_servers.cli.planning import Planned, planned
 from model_servers.cli.settings import Settings
-from model_servers.cli.watch import watcher
-from model_servers.core.host import Desired
-from model_servers.core.plan import Plan
-from model_servers.core.presentation import visible
+from model_servers.cli.watch import say, watcher
+from model_servers.core.changes import Plan
 from model_servers.errors import ExitStatus
+from model_servers.journeys.host.status import Status
 from model_servers.journeys.sync import Sync, reviewed
+
+_FORMATS = {
+    "text": host_report.plan_text,
+    "markdown": host_report.plan_markdown,
+}
 
 
 def add(commands: Commands) -> None:
@@ -34,27 +50,50 @@ def add(commands: Commands) -> None:
     consent = applying.add_mutually_exclusive_group(required=True)
     consent.add_argument("--plan", metavar="DIGEST", help="the plan you reviewed")
     consent.add_argument("--yes", action="store_true", help="whatever the plan is")
-    telling = flags.command(group, "status", status, "show what the host serves")
+    applying.add_argument(
+        "--events", metavar="FILE", help="add what happens to a file, as JSON lines"
+    )
     for command in (planning, applying):
-        command.add_argument(
-            "--allow-empty",
-            action="store_true",
-            help="let the profile take every model off the host",
-        )
+        _add_plan(command)
+    telling = flags.command(
+        group, "status", status, "show what the host serves, and whether it should"
+    )
+    telling.add_argument(
+        "--ready",
+        action="store_true",
+        help="ask every model its golden requests, write the readiness file, and end"
+        " with status 3 unless all of them answer",
+    )
     for command in (planning, applying, telling):
         flags.as_json(command)
         flags.profile(command)
         flags.store(command)
+    host_care.add(group)
+    host_doctor.add(group)
+    host_watch.add(group)
+    host_install.add(group)
+    host_pins.add(group)
+
+
+def _add_plan(command: Parser) -> None:
+    command.add_argument(
+        "--format",
+        choices=["text", "json", "markdown"],
+        default="text",
+        help="of the plan (%(default)s); --json is short for json",
+    )
+    flags.allowances(command)
 
 
 def plan(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what applying would do."""
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
-    desired = sync.desired(profile.models)
-    found = sync.plan(desired, allow_empty=options.allow_empty)
-    _show(found, sync, desired, as_json=options.json)
-    pending = options.exit_code and bool(found)
+    found = planned(options, settings, profile, sync)
+    _show(found, sync, options)
+    if found.plan.refused():
+        return _tell_refused(found.plan)
+    pending = options.exit_code and bool(found.plan)
     return ExitStatus.PENDING if pending else ExitStatus.DONE
 
 
@@ -62,37 +101,53 @@ def apply(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Do what the reviewed plan says, or refuse."""
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
-    with wire.model_store(profile).locked(), watcher() as console:
-        desired = sync.desired(profile.models)
-        current = reviewed(
-            sync.plan(desired, allow_empty=options.allow_empty), options.plan
-        )
-        _show(current, sync, desired, as_json=options.json)
-        sync.apply(current, desired, console)
-    return ExitStatus.DONE
+    with (
+        wire.model_store(profile).locked(),
+        watcher() as console,
+        events(console, options.events, wire.now) as told,
+    ):
+        found = planned(options, settings, profile, sync)
+        reviewed(found.plan, options.plan)
+        _show(found, sync, options)
+        try:
+            sync.apply(found.plan, found.resolved, told)
+        finally:
+            Status(sync=sync).refresh()
+    return _tell_refused(found.plan) if found.plan.refused() else ExitStatus.DONE
 
 
 def status(options: argparse.Namespace, settings: Settings) -> ExitStatus:
-    """Show what the host serves."""
-    sync = wire.sync(settings, wire.profile(settings))
+    """Show what the host serves, and whether it should and can."""
+    profile = wire.profile(settings)
+    sync = wire.sync(settings, profile)
+    found = Status(sync=sync).run(profile.models, ask=options.ready)
     state = sync.observe()
     if options.json:
-        print(json.dumps(render.status_mapping(state), indent=2))
+        print(json.dumps(host_report.status_mapping(found, state), indent=2))
     else:
-        print(render.status_text(state, server=sync.server.address))
-    return ExitStatus.DONE
+        print(host_report.status_text(found, state, server=sync.server.address))
+    is_green = found.is_healthy or not options.ready
+    return ExitStatus.DONE if is_green else ExitStatus.OUTSIDE
 
 
-def _show(found: Plan, sync: Sync, desired: Desired, *, as_json: bool) -> None:
-    notices = sync.notices(desired)
-    if as_json:
-        plan_mapping = {
-            "digest": found.digest,
-            "changes": found.to_mapping(),
-            "notices": {str(ref): one.to_mapping() for ref, one in notices.items()},
-        }
-        print(json.dumps(plan_mapping, indent=2), flush=True)
-    else:
-        print(render.plan_text(found, server=sync.server.address), flush=True)
-        for ref, notice in notices.items():
-            print(f"note: {ref} is {visible(str(notice))}", flush=True)
+def _show(found: Planned, sync: Sync, options: argparse.Namespace) -> None:
+    notices = found.resolved.notices
+    if options.json or options.format == "json":
+        mapping = host_report.plan_mapping(found.plan, notices=notices)
+        mapping["gpus"] = admission_mapping(found.admission)
+        print(json.dumps(mapping, indent=2), flush=True)
+        return
+    about_gpus = admission_text(found.admission)
+    if about_gpus:
+        is_markdown = options.format == "markdown"
+        print(f"```\n{about_gpus}\n```\n" if is_markdown else f"{about_gpus}\n")
+    write = _FORMATS[options.format]
+    print(write(found.plan, server=sync.server.address, notices=notices), flush=True)
+
+
+def _tell_refused(found: Plan) -> ExitStatus:
+    for change in found.refused():
+        say(f"ms: {change.name} stays as it is: {change.reason}")
+        if change.hint:
+            say(f"hint: {change.hint}")
+    return ExitStatus.REFUSED

@@ -7,20 +7,7 @@ from typing import Any
 
 from model_servers.core import presentation
 from model_servers.core.findings import Finding
-from model_servers.core.host import HostState
 from model_servers.core.objects import Moved
-from model_servers.core.plan import (
-    Action,
-    Change,
-    Drain,
-    Install,
-    Plan,
-    Probe,
-    Register,
-    Revive,
-    SetDefault,
-    Unregister,
-)
 from model_servers.core.release import Release, ReleasePlan
 from model_servers.journeys.build import Built
 from model_servers.journeys.fetch import Fetched
@@ -135,75 +122,6 @@ def fetched_mapping(fetched: Fetched) -> dict[str, Any]:
     }
 
 
-def plan_text(plan: Plan, *, server: str) -> str:
-    """Write a plan: a line per model, a line per action below it."""
-    pending = plan.pending()
-    lines = [f"{server}: {len(pending) or 'nothing'} to do"]
-    for change in plan.changes:
-        lines.append("")
-        lines.append(f"  {change.sign.value} {_headline(change)}")
-        lines += [f"      {action_text(action)}" for action in change.actions]
-    if pending:
-        lines += ["", f"plan {plan.digest}"]
-    return "\n".join(lines)
-
-
-def action_text(action: Action) -> str:
-    """Name one action and what it is done to."""
-    match action:
-        case Install(ref=ref, sha256=sha256, fetch_bytes=fetch_bytes):
-            return f"install {ref} {sha256[:12]}, {size(fetch_bytes)} to fetch"
-        case Register(ref=ref):
-            return f"register {ref} and wait until it is ready"
-        case Revive(ref=ref):
-            return f"restart the workers of {ref}"
-        case Probe(ref=ref):
-            return f"ask {ref} its golden requests"
-        case SetDefault(ref=ref):
-            return f"make {ref} the default"
-        case Drain(name=name, version=version):
-            return f"drain {name}@{version}"
-        case Unregister(name=name, version=version):
-            return f"unregister {name}@{version}"
-
-
-def status_text(state: HostState, *, server: str) -> str:
-    """Write what a host serves."""
-    rows = [
-        [
-            name,
-            one.version,
-            "default" if one.is_default else "",
-            f"{one.workers_ready}/{one.workers} ready",
-            one.device,
-            "ours" if name in state.managed() else "not ours",
-        ]
-        for name, versions in sorted(state.served.items())
-        for one in versions
-    ]
-    if not rows:
-        return f"{server}: no models"
-    header = ["model", "version", "", "workers", "device", "from"]
-    return f"{server}\n\n{table([header, *rows])}"
-
-
-def status_mapping(state: HostState) -> list[dict[str, Any]]:
-    """Give what a host serves as JSON values."""
-    return [
-        {
-            "name": name,
-            "version": one.version,
-            "default": one.is_default,
-            "workers": one.workers,
-            "workers_ready": one.workers_ready,
-            "device": one.device,
-            "managed": name in state.managed(),
-        }
-        for name, versions in sorted(state.served.items())
-        for one in versions
-    ]
-
-
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Align columns; the first row is the header."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -237,16 +155,6 @@ def count(number: int, thing: str) -> str:
     ('no findings', '1 hint', '2 hints')
     """
     return f"{number or 'no'} {thing}{'' if number == 1 else 's'}"
-
-
-def _headline(change: Change) -> str:
-    if change.after is None:
-        versions = f"{change.name}@{change.before}"
-    elif change.before in (None, change.after):
-        versions = f"{change.name}@{change.after}"
-    else:
-        versions = f"{change.name} {change.before} -> {change.after}"
-    return f"{versions}  ({change.reason})" if change.reason else versions
 
 
 def _annotation(finding: Finding) -> str:

@@ -11,16 +11,18 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from model_servers.cli import expect, render, wire
+from model_servers.cli import expect, host_report, wire
 from model_servers.cli.settings import Settings
 from model_servers.cli.trial_report import Report, Row
 from model_servers.cli.watch import ConsoleWatcher, say, watcher
 from model_servers.core.canonical import sha256_of
-from model_servers.core.host import Desired
-from model_servers.core.names import LATEST
-from model_servers.core.profile import HostProfile
+from model_servers.core.host import wanted_releases
+from model_servers.core.names import LATEST, Ref
+from model_servers.core.profile import HostProfile, Policy, WantedModel
+from model_servers.core.release import Release
 from model_servers.errors import OutsideError
 from model_servers.journeys.build import Recipe
 from model_servers.journeys.loading import Loading
@@ -40,20 +42,22 @@ def run(names: list[str], options: argparse.Namespace, settings: Settings) -> Re
         ) as addresses:
             say(f"TorchServe listens at {addresses.inference}")
             profile = HostProfile(
-                models=dict.fromkeys(names, LATEST),
+                models=dict.fromkeys(names, WantedModel(default=LATEST)),
                 store=publish.store.address,
                 model_store=str(model_store),
                 management=addresses.management,
                 inference=addresses.inference,
                 python=sys.executable,
+                # It is our own, and the models of the last run may be other ones.
+                policy=Policy(max_removed_share=1.0),
             )
-            desired = _served(profile, settings, console)
+            releases = _served(profile, settings, console)
             loading = Loading(
                 server=wire.server(addresses), entries=wire.model_store(profile)
             )
             return Report(
                 tuple(
-                    _row(recipe, desired, console, loading, settings, logs)
+                    _row(recipe, releases, console, loading, settings, logs)
                     for recipe in recipes
                 )
             )
@@ -139,23 +143,24 @@ def _published(
 
 def _served(
     profile: HostProfile, settings: Settings, console: ConsoleWatcher
-) -> Desired:
+) -> dict[Ref, Release]:
     """Plan and apply; a model that fails is in the watcher's failures."""
     sync = wire.sync(settings, profile)
     with wire.model_store(profile).locked():
-        desired = sync.desired(profile.models)
-        plan = sync.plan(desired)
-        say(render.plan_text(plan, server=sync.server.address))
+        resolved = sync.resolved(profile.models)
+        releases = wanted_releases(resolved.desired)
+        plan = sync.plan(resolved.desired)
+        say(host_report.plan_text(plan, server=sync.server.address))
         try:
-            sync.apply(plan, desired, console)
+            sync.apply(plan, resolved, console)
         except OutsideError:
-            return desired  # each failure was shown, and is in the report
-        return desired
+            return releases  # each failure was shown, and is in the report
+        return releases
 
 
 def _row(
     recipe: Recipe,
-    desired: Desired,
+    releases: Mapping[Ref, Release],
     console: ConsoleWatcher,
     loading: Loading,
     settings: Settings,
@@ -163,7 +168,7 @@ def _row(
 ) -> Row:
     """Examine what sync has loaded, also if its golden answers were refused."""
     ref = recipe.spec.ref
-    archive = desired[ref.name].archive
+    archive = releases[ref].archive
     row = Row.of(recipe, archive.sha256, archive.size_bytes, logs)
     error = console.failures.get(ref.name)
     load_s = console.ready_s.get(ref.name)

@@ -6,11 +6,67 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from model_servers.core.names import Ref
+from model_servers.core.overlay import DEVICE_IDS, DEVICE_TYPE, Overlay
+from model_servers.core.profile import Update
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
 
-Desired = Mapping[str, Release]
-"""The release that each model, by name, should answer with."""
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What one model should be served as."""
+
+    default: Release
+    also: tuple[Release, ...] = ()
+    """Served beside the default, for requests that name their version."""
+
+    overlay: Overlay = field(default_factory=dict)
+    """What this host changes in the model configs of them all."""
+
+    placed: Mapping[Ref, Overlay] = field(default_factory=dict)
+    """What it changes in that of one version: the GPUs that it is admitted to."""
+
+    update: Update = Update.AUTO
+    why: str = ""
+    """Where the version comes from, if not from its number: ``stable``, a pin."""
+
+    @property
+    def releases(self) -> tuple[Release, ...]:
+        """All that should be served, the default first."""
+        return (self.default, *self.also)
+
+    def overlay_of(self, ref: Ref, installed: Installed | None) -> Overlay:
+        """Give all that this host changes in the model config of one version.
+
+        GPUs that were chosen when it came stay, until others are.
+        """
+        own = {**self.overlay, **self.placed.get(ref, {})}
+        chosen = None if installed is None else installed.overlay.get(DEVICE_IDS)
+        if chosen is None or DEVICE_IDS in own or own.get(DEVICE_TYPE) == "cpu":
+            return own
+        return {**own, DEVICE_IDS: chosen}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why a model is left as it is, though something else was asked for."""
+
+    reason: str
+    hint: str = ""
+
+
+Desired = Mapping[str, Wanted | Refusal]
+"""What each model, by name, should be served as; or why nobody can say."""
+
+
+def wanted_releases(desired: Desired) -> dict[Ref, Release]:
+    """Give every release that should be served."""
+    return {
+        release.ref: release
+        for one in desired.values()
+        if isinstance(one, Wanted)
+        for release in one.releases
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +95,9 @@ class ServedVersion:
 
     device: str = "cpu"
     """Where the workers are: ``cpu`` or ``gpu``."""
+
+    device_ids: tuple[int, ...] = ()
+    """The GPUs that TorchServe was told to use; empty where it chose itself."""
 
     @property
     def is_ready(self) -> bool:
@@ -69,6 +128,9 @@ class Installed:
 
     answered: bool
     """Its golden requests have been answered rightly on this host."""
+
+    overlay: Overlay = field(default_factory=dict)
+    """What this host has changed in its model config."""
 
 
 @dataclass(frozen=True, kw_only=True)

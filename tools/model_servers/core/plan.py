@@ -3,233 +3,294 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from enum import Enum
-from typing import Any
+from dataclasses import dataclass
 
-from model_servers.core.canonical import sha256_of
-from model_servers.core.host import Desired, HostState, ServedVersion
+from model_servers.core.changes import (
+    Action,
+    Change,
+    Drain,
+    Install,
+    Plan,
+    Probe,
+    Register,
+    Revive,
+    Scale,
+    SetDefault,
+    Sign,
+    Soak,
+    Unregister,
+)
+from model_servers.core.host import (
+    Desired,
+    HostState,
+    Refusal,
+    ServedVersion,
+    Wanted,
+)
 from model_servers.core.names import Ref, Version
+from model_servers.core.overlay import Overlay, changes_only_workers, differences
+from model_servers.core.profile import Update
 from model_servers.core.release import Release
 
+__all__ = [
+    "Action",
+    "Change",
+    "Drain",
+    "Install",
+    "Plan",
+    "Probe",
+    "Register",
+    "Revive",
+    "Scale",
+    "SetDefault",
+    "Sign",
+    "Soak",
+    "Unregister",
+    "plan",
+]
 
-class Sign(Enum):
-    """How a model changes, as plans show it."""
-
-    ADD = "+"
-    CHANGE = "~"
-    REMOVE = "-"
-    REPAIR = "!"
-    KEEP = "="
-
-
-@dataclass(frozen=True)
-class Install:
-    """Bring a release onto the disk: fetched, verified, unpacked, requirements."""
-
-    ref: Ref
-    sha256: str
-    fetch_bytes: int
-    """What has to come from the store; members that are on the host do not."""
-
-
-@dataclass(frozen=True)
-class Register:
-    """Register a version and wait until all its workers are ready."""
-
-    ref: Ref
-
-
-@dataclass(frozen=True)
-class Revive:
-    """Start the workers of a registered version anew."""
-
-    ref: Ref
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Have a version answer its golden requests."""
-
-    ref: Ref
-
-
-@dataclass(frozen=True)
-class SetDefault:
-    """Let a version answer requests that name no version."""
-
-    ref: Ref
-
-
-@dataclass(frozen=True)
-class Drain:
-    """Wait until nobody waits for a version any more."""
-
-    name: str
-    version: str
-
-
-@dataclass(frozen=True)
-class Unregister:
-    """Take a version off the server."""
-
-    name: str
-    version: str
-
-
-Action = Install | Register | Revive | Probe | SetDefault | Drain | Unregister
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """What happens to one model; its actions run in order, alone."""
-
-    name: str
-    sign: Sign
-    before: str | None
-    """The version that answers now."""
-
-    after: str | None
-    """The version that will answer."""
-
-    actions: tuple[Action, ...]
-    reason: str = ""
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Give what a reviewer decides on."""
-        return {
-            "name": self.name,
-            "sign": self.sign.value,
-            "before": self.before,
-            "after": self.after,
-            "reason": self.reason,
-            "actions": [
-                {"do": type(action).__name__, **_plain(asdict(action))}
-                for action in self.actions
-            ],
-        }
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All changes of one host, by name; the models that stay as they are included."""
-
-    changes: tuple[Change, ...]
-
-    def __bool__(self) -> bool:
-        return any(change.actions for change in self.changes)
-
-    @property
-    def digest(self) -> str:
-        """Name exactly this plan, so that a reviewed plan can be asked for."""
-        return sha256_of(self.to_mapping())[:12]
-
-    def to_mapping(self) -> list[dict[str, Any]]:
-        """Give the plan as JSON values."""
-        return [change.to_mapping() for change in self.changes]
-
-    def pending(self) -> list[Change]:
-        """Give the changes that do something."""
-        return [change for change in self.changes if change.actions]
+_HOW_SILENT = "add --allow-downtime, or say `update: resource` in the host profile"
 
 
 def plan(
-    desired: Desired, observed: HostState, *, missing_bytes: Callable[[Release], int]
+    desired: Desired,
+    observed: HostState,
+    *,
+    missing_bytes: Callable[[Release], int],
+    soak_s: float = 0.0,
+    allow_downtime: bool = False,
 ) -> Plan:
     """Compare the two states of a host.
 
-    A new version comes up, and has answered, before the old one goes down. Models
-    on the server that this tool did not put there are left alone.
+    A new version comes up, and has answered, before the old one goes down, unless
+    the profile says otherwise. Models on the server that this tool did not put
+    there are left alone, and so are those for which *desired* has a refusal.
 
     Args:
-        desired: the release that each model should answer with.
+        desired: what each model should be served as.
         observed: what the host serves and has installed.
         missing_bytes: how much of a release the host would have to fetch.
+        soak_s: how long a new default is watched before the old one goes.
+        allow_downtime: a model that answers may be silent for a while.
     """
-    names = desired.keys() | observed.managed()
+    planner = _Planner(observed, missing_bytes, soak_s, allow_downtime)
     return Plan(
         tuple(
-            _upgrade(desired[name], observed, missing_bytes)
+            planner.change(name, desired[name])
             if name in desired
             else _removal(name, observed)
-            for name in sorted(names)
+            for name in sorted(desired.keys() | observed.managed())
         )
     )
 
 
-def _upgrade(
-    release: Release, observed: HostState, missing_bytes: Callable[[Release], int]
-) -> Change:
-    ref = release.ref
-    served = observed.served.get(ref.name, ())
-    default = next((one.version for one in served if one.is_default), None)
-    reason = _why_anew(release, observed)
-    actions = tuple(_steps(release, observed, missing_bytes, anew=bool(reason)))
-    if not actions:
-        sign = Sign.KEEP
-    elif not served:
-        sign = Sign.ADD
-    elif default == str(ref.version):
-        sign = Sign.REPAIR
-    else:
-        sign = Sign.CHANGE
+@dataclass(frozen=True)
+class _Planner:
+    observed: HostState
+    missing_bytes: Callable[[Release], int]
+    soak_s: float
+    allow_downtime: bool
+
+    def change(self, name: str, asked: Wanted | Refusal) -> Change:
+        """Say what becomes of one model."""
+        if isinstance(asked, Refusal):
+            return _refused(name, self.observed, asked)
+        silent = self._why_silent(asked)
+        if silent and not self.allow_downtime and asked.update is not Update.RESOURCE:
+            refusal = Refusal(
+                reason=f"{name} would not answer for a while: {silent}",
+                hint=_HOW_SILENT,
+            )
+            return _refused(name, self.observed, refusal)
+        actions = tuple(self._actions(asked))
+        return Change(
+            name=name,
+            sign=self._sign(asked, actions),
+            before=_default_of(name, self.observed),
+            after=str(asked.default.ref.version),
+            actions=actions,
+            reason="; ".join(self._reasons(asked)),
+            also=tuple(str(release.ref.version) for release in asked.also),
+            why=asked.why,
+            downtime=silent,
+        )
+
+    def _sign(self, asked: Wanted, actions: tuple[Action, ...]) -> Sign:
+        ref = asked.default.ref
+        if not actions:
+            return Sign.KEEP
+        if not self.observed.served.get(ref.name):
+            return Sign.ADD
+        is_all_there = all(self.observed.find(one.ref) for one in asked.releases)
+        is_as_asked = is_all_there and not any(
+            isinstance(action, Scale) for action in actions
+        )
+        is_default = _default_of(ref.name, self.observed) == str(ref.version)
+        if is_default and is_as_asked and not self._changed_settings(asked):
+            return Sign.REPAIR
+        return Sign.CHANGE
+
+    def _actions(self, asked: Wanted) -> Iterator[Action]:
+        name = asked.default.ref.name
+        served = self.observed.served.get(name, ())
+        unwanted, kept = self._unwanted(asked), list(served)
+        goes_first = self._goes_first(asked)
+        if goes_first:
+            kept = [one for one in served if one not in unwanted]
+            yield from self._install(asked.default, self._overlay(asked, asked.default))
+            if any(one.is_default for one in unwanted):
+                yield from _stand_in(name, kept)
+            yield from _farewell(name, sorted(unwanted, key=_is_default))
+        yield from self._default(asked, kept, is_installed=goes_first)
+        for release in asked.also:
+            yield from self._up(release, self._overlay(asked, release), [])
+        if not goes_first:
+            if self.soak_s and any(one.is_ready for one in unwanted):
+                yield Soak(asked.default.ref, self.soak_s)
+            yield from _farewell(name, unwanted)
+
+    def _default(
+        self, asked: Wanted, kept: list[ServedVersion], *, is_installed: bool
+    ) -> Iterator[Action]:
+        """Have the default serve and answer, and only then be the default."""
+        release = asked.default
+        served = self.observed.find(release.ref)
+        others = [one for one in kept if one is not served]
+        overlay = self._overlay(asked, release)
+        yield from self._up(release, overlay, others, is_installed=is_installed)
+        stays = served and not self._why_anew(release, overlay)
+        if others and not (stays and served and served.is_default):
+            yield SetDefault(release.ref)
+
+    def _up(
+        self,
+        release: Release,
+        overlay: Overlay,
+        others: list[ServedVersion],
+        *,
+        is_installed: bool = False,
+    ) -> Iterator[Action]:
+        """Have one version serve and answer, whatever it does now."""
+        ref = release.ref
+        served, installed = self.observed.find(ref), self.observed.installed.get(ref)
+        if self._why_anew(release, overlay):
+            # TorchServe refuses (403) to unregister a default while there are others.
+            if served and served.is_default:
+                yield from _stand_in(ref.name, others)
+            yield Unregister(ref.name, str(ref.version))
+            served = None
+        if not is_installed:
+            yield from self._install(release, overlay)
+        if served is None:
+            yield Register(ref)
+        elif not served.is_ready:
+            yield Revive(ref)
+        elif served.workers != overlay.get("minWorkers", served.workers):
+            yield Scale(ref, overlay["minWorkers"])
+        is_same = installed is not None and installed.sha256 == release.archive.sha256
+        is_proven = is_same and installed is not None and installed.answered
+        if not is_proven or not (served and served.is_ready):
+            yield Probe(ref)
+
+    def _install(self, release: Release, overlay: Overlay) -> Iterator[Action]:
+        installed = self.observed.installed.get(release.ref)
+        sha256 = release.archive.sha256
+        if installed and (installed.sha256, installed.overlay) == (sha256, overlay):
+            return
+        yield Install(
+            release.ref,
+            sha256,
+            self.missing_bytes(release),
+            release.archive.size_bytes,
+            overlay,
+        )
+
+    def _overlay(self, asked: Wanted, release: Release) -> Overlay:
+        return asked.overlay_of(release.ref, self.observed.installed.get(release.ref))
+
+    def _unwanted(self, asked: Wanted) -> list[ServedVersion]:
+        wanted = {str(release.ref.version) for release in asked.releases}
+        served = self.observed.served.get(asked.default.ref.name, ())
+        return [one for one in served if one.version not in wanted]
+
+    def _goes_first(self, asked: Wanted) -> bool:
+        """Say whether the old version goes before the new one comes."""
+        is_new = self.observed.find(asked.default.ref) is None
+        is_asked = asked.update is Update.RESOURCE
+        return is_asked and is_new and bool(self._unwanted(asked))
+
+    def _why_silent(self, asked: Wanted) -> str:
+        """Say why a model that answers stops answering for a while, or nothing."""
+        default = _default_of(asked.default.ref.name, self.observed)
+        ready = [one for one in self._unwanted(asked) if one.is_ready]
+        if self._goes_first(asked) and any(one.is_default for one in ready):
+            return f"{default} goes before {asked.default.ref.version} comes"
+        return "; ".join(self._changed_settings(asked))
+
+    def _changed_settings(self, asked: Wanted) -> list[str]:
+        """Say what differs of versions that answer and must be loaded anew for it."""
+        return [
+            changed
+            for release in asked.releases
+            if (served := self.observed.find(release.ref)) and served.is_ready
+            if (
+                changed := self._other_settings(
+                    release.ref, self._overlay(asked, release)
+                )
+            )
+        ]
+
+    def _other_settings(self, ref: Ref, overlay: Overlay) -> str:
+        installed = self.observed.installed.get(ref)
+        if installed is None or changes_only_workers(installed.overlay, overlay):
+            return ""
+        return ", ".join(differences(installed.overlay, overlay))
+
+    def _reasons(self, asked: Wanted) -> Iterator[str]:
+        for release in asked.releases:
+            reason = self._why_anew(release, self._overlay(asked, release))
+            if reason:
+                is_default = release is asked.default
+                yield reason if is_default else f"{release.ref.version}: {reason}"
+
+    def _why_anew(self, release: Release, overlay: Overlay) -> str:
+        """Say why the registered version must go before it can come, or nothing."""
+        ref = release.ref
+        served, installed = self.observed.find(ref), self.observed.installed.get(ref)
+        if served is None:
+            return ""
+        if served.location != ref.entry:
+            return f"it was registered from {served.location!r}, not by this tool"
+        if installed is None:
+            return "its files are gone from the model store"
+        if installed.sha256 != release.archive.sha256:
+            return (
+                f"archive {installed.sha256[:12]} is installed, "
+                f"{release.archive.sha256[:12]} is released"
+            )
+        return self._other_settings(ref, overlay)
+
+
+def _default_of(name: str, observed: HostState) -> str | None:
+    served = observed.served.get(name, ())
+    return next((one.version for one in served if one.is_default), None)
+
+
+def _is_default(served: ServedVersion) -> bool:
+    return served.is_default
+
+
+def _refused(name: str, observed: HostState, refusal: Refusal) -> Change:
+    default = _default_of(name, observed)
     return Change(
-        name=ref.name,
-        sign=sign,
+        name=name,
+        sign=Sign.REFUSE,
         before=default,
-        after=str(ref.version),
-        actions=actions,
-        reason=reason,
+        after=default,
+        actions=(),
+        reason=refusal.reason,
+        hint=refusal.hint,
     )
-
-
-def _why_anew(release: Release, observed: HostState) -> str:
-    """Say why the registered version must go before it can come, or nothing."""
-    served = observed.find(release.ref)
-    if served is None:
-        return ""
-    if served.location != release.ref.entry:
-        return f"it was registered from {served.location!r}, not by this tool"
-    installed = observed.installed.get(release.ref)
-    if installed is None:
-        return "its files are gone from the model store"
-    if installed.sha256 != release.archive.sha256:
-        return (
-            f"archive {installed.sha256[:12]} is installed, "
-            f"{release.archive.sha256[:12]} is released"
-        )
-    return ""
-
-
-def _steps(
-    release: Release,
-    observed: HostState,
-    missing_bytes: Callable[[Release], int],
-    *,
-    anew: bool,
-) -> Iterator[Action]:
-    ref, sha256 = release.ref, release.archive.sha256
-    installed = observed.installed.get(ref)
-    served = observed.find(ref)
-    others = [one for one in observed.served.get(ref.name, ()) if one is not served]
-    if anew:
-        # TorchServe refuses (403) to unregister a default while there are others.
-        if served and served.is_default:
-            yield from _stand_in(ref.name, others)
-        yield Unregister(ref.name, str(ref.version))
-        served = None
-    if installed is None or installed.sha256 != sha256:
-        yield Install(ref, sha256, missing_bytes(release))
-        installed = None
-    if served is None:
-        yield Register(ref)
-    elif not served.is_ready:
-        yield Revive(ref)
-    if installed is None or not installed.answered or not (served and served.is_ready):
-        yield Probe(ref)
-    if others and not (served and served.is_default):
-        yield SetDefault(ref)
-    yield from _farewell(ref.name, others)
 
 
 def _stand_in(name: str, others: list[ServedVersion]) -> Iterator[Action]:
@@ -242,11 +303,11 @@ def _stand_in(name: str, others: list[ServedVersion]) -> Iterator[Action]:
 def _removal(name: str, observed: HostState) -> Change:
     served = observed.served[name]
     # TorchServe refuses (403) to unregister a default while there are others.
-    last = sorted(served, key=lambda one: one.is_default)
+    last = sorted(served, key=_is_default)
     return Change(
         name=name,
         sign=Sign.REMOVE,
-        before=next((one.version for one in served if one.is_default), None),
+        before=_default_of(name, observed),
         after=None,
         actions=tuple(_farewell(name, last)),
         reason="the host profile does not ask for it",
@@ -257,11 +318,3 @@ def _farewell(name: str, versions: list[ServedVersion]) -> Iterator[Action]:
     for one in versions:
         yield Drain(name, one.version)
         yield Unregister(name, one.version)
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    """Replace a nested reference by its text."""
-    if "ref" not in fields:
-        return fields
-    ref = fields.pop("ref")
-    return {"ref": f"{ref['name']}@{ref['version']['text']}", **fields}

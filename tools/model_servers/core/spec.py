@@ -6,7 +6,7 @@ The schemas have checked the shape; nothing is checked twice here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from model_servers.core.names import Ref, Version
@@ -112,6 +112,13 @@ class Serving:
     gpu_memory_mib: int | None = None
     """``system.maxGPUMemory``, for one worker; the guide's MB are 2^20 bytes."""
 
+    device_type: str | None = None
+    """``cpu`` or ``gpu``; None is a GPU where the host has one."""
+
+    device_ids: tuple[int, ...] = ()
+    parallel_level: int = 1
+    """How many GPUs one worker takes."""
+
     def resources(self) -> dict[str, int]:
         """Give what a release says that the model needs."""
         declared = {
@@ -133,7 +140,31 @@ class Serving:
             startup_timeout_s=data.get("startupTimeout"),
             extra_files=_names(system.get("extraFiles", ())),
             gpu_memory_mib=system.get("maxGPUMemory"),
+            device_type=_device_type(data.get("deviceType")),
+            device_ids=tuple(data.get("deviceIds", ())),
+            parallel_level=_parallel_level(data),
         )
+
+    def with_overlay(self, overlay: Mapping[str, Any]) -> Self:
+        """Give what is asked once a host has changed some keys of the model config."""
+        return replace(
+            self,
+            min_workers=overlay.get("minWorkers", self.min_workers),
+            max_workers=overlay.get("maxWorkers", self.max_workers),
+            device_type=_device_type(overlay.get("deviceType", self.device_type)),
+            device_ids=tuple(overlay.get("deviceIds", self.device_ids)),
+        )
+
+
+def _device_type(text: str | None) -> str | None:
+    """Read it as TorchServe does: in any case, and nothing said is said by ``""``."""
+    return (text or "").lower() or None
+
+
+def _parallel_level(data: Mapping[str, Any]) -> int:
+    torchrun = data.get("torchrun", {})
+    level = torchrun.get("nproc-per-node", data.get("parallelLevel", 1))
+    return int(level)
 
 
 def _names(listed: str | Sequence[str]) -> tuple[str, ...]:

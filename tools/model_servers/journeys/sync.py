@@ -3,70 +3,39 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
 
-from model_servers.core.golden import GoldenCase
-from model_servers.core.host import Desired, HostState
-from model_servers.core.index import Index
-from model_servers.core.lifecycle import Notice
-from model_servers.core.names import LATEST, Ref, Version
-from model_servers.core.plan import (
-    Action,
+from model_servers.core.changes import (
     Change,
-    Drain,
-    Install,
     Plan,
     Probe,
     Register,
     Revive,
     SetDefault,
-    Unregister,
-    plan,
 )
+from model_servers.core.guards import Override, objections
+from model_servers.core.host import Desired, HostState, wanted_releases
+from model_servers.core.names import Ref, Version
+from model_servers.core.plan import plan
+from model_servers.core.profile import Policy, WantedModel
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError, OutsideError, RefusedError
-from model_servers.journeys.catalog import Catalog
-from model_servers.journeys.loading import Loading
-from model_servers.journeys.released_bytes import ReleasedBytes
-from model_servers.ports import ModelServer, ModelStore, OnBytes, Releases, Store
+from model_servers.journeys.host.acting import Acting, SoakError, Verdict, Watcher
+from model_servers.journeys.host.diary import Diary
+from model_servers.journeys.host.resolve import Resolve, Resolved
+from model_servers.ports import (
+    ModelServer,
+    ModelStore,
+    Releases,
+    RequestCounts,
+    Store,
+)
 
-_POLL_S = 0.5
-"""Describing a version asks nvidia-smi once per worker, so not too often."""
+__all__ = ["Sync", "Verdict", "Watcher", "reviewed"]
 
-_DRAIN_LIMIT_S = 600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """How one version answered one golden case."""
-
-    ref: Ref
-    case: str
-    answer: str
-    differences: tuple[str, ...]
-    latency_ms: float
-
-
-class Watcher(Protocol):
-    """Is told what happens, as it happens."""
-
-    def starts(self, action: Action) -> None:
-        """An action begins."""
-
-    def fetching(self, release: Release, size_bytes: int) -> OnBytes:
-        """Bytes begin to move; gives the callback for them."""
-
-    def done(self, change: Change, action: Action, seconds: float) -> None:
-        """An action has succeeded."""
-
-    def answered(self, verdict: Verdict) -> None:
-        """A golden case got its answer."""
-
-    def failed(self, change: Change, error: ModelServersError) -> None:
-        """A model's change ended early; others go on."""
+_NOTHING: Collection[Override] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,26 +46,38 @@ class Sync:
     model_store: ModelStore
     store: Store
     releases: Releases
-    drain_s: float = 10.0
+    resolve: Resolve
+    diary: Diary
+    counts: RequestCounts | None = None
+    policy: Policy = field(default_factory=Policy)
 
-    def desired(self, models: Mapping[str, str]) -> Desired:
-        """Find the release that each entry of the host profile means.
+    @property
+    def acting(self) -> Acting:
+        """What does the actions of a plan."""
+        return Acting(
+            server=self.server,
+            model_store=self.model_store,
+            store=self.store,
+            drain_s=self.policy.drain_s,
+            counts=self.counts,
+        )
+
+    def resolved(
+        self,
+        models: Mapping[str, WantedModel],
+        *,
+        allow: Collection[Override] = _NOTHING,
+    ) -> Resolved:
+        """Find the releases that each entry of the host profile means.
+
+        What cannot be found is a refusal in it, and stops no other model.
 
         Raises:
-            RefusedError: a version, or any version of a model, is not released.
+            OutsideError: the store does not answer.
         """
-        index = self._index() if LATEST in models.values() else Index()
-        return {
-            name: self._release(name, wanted, index)
-            for name, wanted in sorted(models.items())
-        }
-
-    def notices(self, desired: Desired) -> dict[Ref, Notice]:
-        """Give what is said of the releases that the host is to serve."""
-        index = self._index()
-        refs = [release.ref for release in desired.values()]
-        said = {ref: index.notice(ref) for ref in refs}
-        return {ref: notice for ref, notice in said.items() if notice is not None}
+        allow_older = Override.OLDER_CHANNELS in allow
+        memory = self.diary.memory.read()
+        return self.resolve.run(models, memory, allow_older=allow_older)
 
     def observe(self) -> HostState:
         """Look at the server and the disk."""
@@ -104,24 +85,48 @@ class Sync:
             served=self.server.served(), installed=self.model_store.installed()
         )
 
-    def plan(self, desired: Desired, *, allow_empty: bool = False) -> Plan:
+    def plan(
+        self,
+        desired: Desired,
+        *,
+        observed: HostState | None = None,
+        allow: Collection[Override] = _NOTHING,
+    ) -> Plan:
         """Say what applying would do; nothing is touched.
 
-        Raises:
-            RefusedError: every model this tool serves would go, which a lost host
-                profile asks for more often than a person does.
-        """
-        observed = self.observe()
-        managed = observed.managed()
-        if managed and not desired and not allow_empty:
-            raise RefusedError(
-                f"the host profile asks for no model; {len(managed)} would go: "
-                + ", ".join(sorted(managed)),
-                hint="add --allow-empty if that is meant",
-            )
-        return plan(desired, observed, missing_bytes=self.model_store.missing_bytes)
+        The host is looked at unless that was done and *observed* is given.
 
-    def apply(self, reviewed: Plan, desired: Desired, watcher: Watcher) -> None:
+        Raises:
+            RefusedError: so much would go or change that a mistake is likelier than
+                a wish, and nobody has said that it is meant.
+        """
+        observed = observed or self.observe()
+        found = self.plan_from(observed, desired, allow=allow)
+        for objection in objections(found, observed, self.policy):
+            if objection.override not in allow:
+                raise RefusedError(
+                    objection.reason,
+                    hint=f"add {objection.override.value} if that is meant",
+                )
+        return found
+
+    def plan_from(
+        self,
+        observed: HostState,
+        desired: Desired,
+        *,
+        allow: Collection[Override] = _NOTHING,
+    ) -> Plan:
+        """Say what would happen to a host in this state, without any guard."""
+        return plan(
+            desired,
+            observed,
+            missing_bytes=self.model_store.missing_bytes,
+            soak_s=self.policy.soak_s,
+            allow_downtime=Override.DOWNTIME in allow,
+        )
+
+    def apply(self, reviewed: Plan, resolved: Resolved, watcher: Watcher) -> None:
         """Run a plan, one action after the other.
 
         A model whose change fails keeps the version that answered before, and does
@@ -130,13 +135,19 @@ class Sync:
         Raises:
             OutsideError: a change failed; it says which, the others are done.
         """
+        self.diary.applies(resolved, store=self.store.address)
+        releases = wanted_releases(resolved.desired)
         failed: list[tuple[str, ModelServersError]] = []
-        for change in reviewed.pending():
+        for change in reviewed.changes:
             try:
-                self._run(change, desired, watcher)
+                self._run(change, releases, watcher)
             except ModelServersError as error:
                 watcher.failed(change, error)
+                if not isinstance(error, SoakError):
+                    self.diary.failed(change, error)
                 failed.append((change.name, error))
+            else:
+                self.diary.done(change)
         if failed:
             names = ", ".join(name for name, _ in failed)
             raise OutsideError(
@@ -144,58 +155,9 @@ class Sync:
                 hint=failed[0][1].hint,
             )
 
-    def probe(self, ref: Ref, watcher: Watcher) -> None:
-        """Have *ref* answer its golden cases, and remember that it did.
-
-        Raises:
-            OutsideError: an answer is not the expected one.
-        """
-        device = self._loading.described(ref).device
-        verdicts = [
-            self._ask(ref, case, device) for case in self.model_store.golden_cases(ref)
-        ]
-        for verdict in verdicts:
-            watcher.answered(verdict)
-        wrong = [verdict for verdict in verdicts if verdict.differences]
-        if wrong:
-            raise OutsideError(
-                f"{ref} answered {len(wrong)} of {len(verdicts)} golden cases wrongly; "
-                f"{wrong[0].case}: {wrong[0].differences[0]}",
-                hint="correct the model, or the case if the change is meant",
-            )
-        self.model_store.mark_answered(ref)
-
-    @property
-    def _loading(self) -> Loading:
-        return Loading(server=self.server, entries=self.model_store)
-
-    def _release(self, name: str, wanted: str, index: Index) -> Release:
-        versions = self.releases.versions(name)
-        if wanted == LATEST and versions:
-            version = _latest(name, versions, index)
-        elif wanted != LATEST:
-            version = Version.parse(wanted)
-        else:
-            raise self._not_released(name, wanted, versions)
-        release = self.releases.find(Ref(name, version))
-        if release is None:
-            raise self._not_released(name, wanted, versions)
-        return release
-
-    def _index(self) -> Index:
-        catalog = Catalog(store=self.store, releases=self.releases)
-        return catalog.read() or Index()
-
-    def _not_released(
-        self, name: str, wanted: str, versions: list[Version]
-    ) -> RefusedError:
-        known = ", ".join(str(version) for version in versions) or "no version"
-        return RefusedError(
-            f"{name}@{wanted} is not released in {self.store.address}; it has {known}",
-            hint=f"publish it with `ms publish {name}`, or correct the host profile",
-        )
-
-    def _run(self, change: Change, desired: Desired, watcher: Watcher) -> None:
+    def _run(
+        self, change: Change, releases: Mapping[Ref, Release], watcher: Watcher
+    ) -> None:
         unproven: Ref | None = None
         try:
             for action in change.actions:
@@ -207,95 +169,66 @@ class Sync:
                     and change.before != change.after
                 ):
                     unproven = action.ref
-                self._act(action, desired, watcher)
+                self.acting.act(action, releases, watcher)
                 if isinstance(action, SetDefault):
+                    self.diary.has_default(action.ref)
+                if isinstance(action, (Probe, SetDefault)):
                     unproven = None
                 watcher.done(change, action, time.monotonic() - started)
+        except SoakError as error:
+            raise self._gone_back(change, error) from error
         except ModelServersError:
             if unproven is not None:
                 # It never answered for its model; it must not keep crashing. What
                 # failed first is told, also if this fails too.
                 with suppress(ModelServersError):
                     self.server.unregister(unproven.name, str(unproven.version))
+            self._bring_back(change)
             raise
 
-    def _act(self, action: Action, desired: Desired, watcher: Watcher) -> None:
-        match action:
-            case Install(ref=ref, fetch_bytes=fetch_bytes):
-                self._install(desired[ref.name], fetch_bytes, watcher)
-            case Register(ref=ref):
-                self._loading.load(ref)
-            case Revive(ref=ref):
-                # Not those it has: an interrupted revival leaves none.
-                workers = self.model_store.serving(ref).min_workers or 1
-                self.model_store.clear_load_error(ref)
-                self.server.scale(ref.name, str(ref.version), 0)
-                self.server.scale(ref.name, str(ref.version), workers)
-                self._loading.await_ready(ref)
-            case Probe(ref=ref):
-                self.probe(ref, watcher)
-            case SetDefault(ref=ref):
-                self.server.set_default(ref)
-            case Drain(name=name, version=version):
-                self._drain(name, version)
-            case Unregister(name=name, version=version):
-                self.server.unregister(name, version)
+    def _bring_back(self, change: Change) -> None:
+        """Serve again what had to go before its successor came."""
+        if not change.downtime or change.before in (None, change.after):
+            return
+        with suppress(ModelServersError, ValueError):
+            old = Ref(change.name, Version.parse(str(change.before)))
+            if not self.server.describe(change.name):
+                self.acting.loading.load(old)
 
-    def _install(self, release: Release, fetch_bytes: int, watcher: Watcher) -> None:
-        self.model_store.install(
-            release,
-            read_range=ReleasedBytes(self.store, release).read_range,
-            on_bytes=watcher.fetching(release, fetch_bytes),
-        )
+    def _gone_back(self, change: Change, error: SoakError) -> SoakError:
+        """Let the version before answer again, and keep it; give what to tell.
 
-    def _ask(self, ref: Ref, case: GoldenCase, device: str) -> Verdict:
-        started = time.monotonic()
-        status, body = self.server.predict(ref, case.request)
-        latency_ms = (time.monotonic() - started) * 1000
-        answer = body.decode(errors="replace")
-        if status == 200:
-            differences = tuple(case.differences(body, device=device))
-        else:
-            differences = (f"the status is {status}: {answer[:300]}",)
-        return Verdict(
-            ref=ref,
-            case=case.name,
-            answer=answer,
-            differences=differences,
-            latency_ms=latency_ms,
-        )
-
-    def _drain(self, name: str, version: str) -> None:
-        """Wait until no request waits for a version, and then for those in work.
-
-        TorchServe counts the waiting requests, not those in a worker; ``drain_s``
-        must outlast the longest of these.
+        Raises:
+            OutsideError: the server does not do it.
         """
-        deadline = time.monotonic() + _DRAIN_LIMIT_S
-        while time.monotonic() < deadline:
-            served = [
-                one for one in self.server.describe(name) if one.version == version
-            ]
-            if not any(one.pending_requests for one in served):
-                time.sleep(self.drain_s if served else 0)
-                return
-            time.sleep(_POLL_S)
-        raise OutsideError(
-            f"{name}@{version} still has requests waiting after {_DRAIN_LIMIT_S:.0f} s",
-            hint="run `ms sync apply` again when there is less traffic",
+        new = Ref(change.name, Version.parse(str(change.after)))
+        old = self._answers_beside(change)
+        if old is None:
+            return error
+        self.diary.pin(old, bad=new.version, why=str(error), who="ms")
+        self.server.set_default(old)
+        self.diary.has_default(old)
+        self.diary.note(
+            "rolled back", new.name, str(new.version), str(old.version), why=str(error)
+        )
+        # What is left of it goes with the next sync, if it does not go now.
+        with suppress(ModelServersError):
+            self.acting.drain(new.name, str(new.version))
+            self.server.unregister(new.name, str(new.version))
+        return SoakError(
+            f"{error}; {old.version} answers again, and is pinned",
+            hint=f"release a better version of {new.name}; a newer one lifts the pin",
         )
 
-
-def _latest(name: str, versions: list[Version], index: Index) -> Version:
-    """Give the highest version that may be used."""
-    for version in reversed(versions):
-        notice = index.notice(Ref(name, version))
-        if notice is None or not notice.is_yanked:
-            return version
-    raise RefusedError(
-        f"every released version of {name} is yanked; {versions[0]} was {notice}",
-        hint=f"release another, or name a version of {name} in the host profile",
-    )
+    def _answers_beside(self, change: Change) -> Ref | None:
+        """Find a version that can take back what *change* has taken from it."""
+        ready: list[Ref] = []
+        for one in self.server.describe(change.name):
+            if one.is_ready and one.version not in (change.after, *change.also):
+                with suppress(ValueError):
+                    ready.append(Ref(change.name, Version.parse(one.version)))
+        was = [ref for ref in ready if str(ref.version) == change.before]
+        return next(reversed(was or ready), None)
 
 
 def reviewed(current: Plan, digest: str | None) -> Plan:

@@ -4,9 +4,21 @@ Adapters are imported where they are made, so that ``ms validate`` needs no S3
 client and ``ms --help`` nothing at all.
 """
 
+from model_servers.cli.wire.care import (
+    admit,
+    look_at_host,
+    metrics_port,
+    prune,
+    verify,
+    write_metrics,
+)
 from model_servers.cli.wire.hosts import (
+    diary,
+    entry_check,
     examine,
     model_store,
+    model_store_path,
+    now,
     plain_archive,
     profile,
     requirements,
@@ -51,13 +63,16 @@ from model_servers.cli.wire.stores import (
 )
 
 __all__ = [
+    "admit",
     "announce",
     "as_released",
     "build",
     "build_from",
     "catalog",
     "channels",
+    "diary",
     "digests_of",
+    "entry_check",
     "examine",
     "fetch",
     "fsck",
@@ -66,15 +81,20 @@ __all__ = [
     "history",
     "init",
     "lock",
+    "look_at_host",
     "loose_files",
     "machine",
     "maintainer",
+    "metrics_port",
     "mirror",
     "model_store",
+    "model_store_path",
     "model_texts",
+    "now",
     "plain_archive",
     "probing",
     "profile",
+    "prune",
     "publish",
     "publish_given",
     "registry",
@@ -87,7 +107,9 @@ __all__ = [
     "store",
     "sync",
     "torchserve",
+    "verify",
     "with_weights",
     "work_since",
     "workbench",
+    "write_metrics",
 ]

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_servers.cli.settings import Settings
-from model_servers.cli.wire.stores import store
+from model_servers.cli.wire.stores import channels, store
+from model_servers.core.names import Ref
 from model_servers.core.profile import HostProfile
 from model_servers.core.spec import Serving
 from model_servers.errors import RequestError
 from model_servers.journeys.examine import Examine
+from model_servers.journeys.host.diary import Diary
+from model_servers.journeys.host.resolve import Resolve
 from model_servers.journeys.loading import Entries
 from model_servers.journeys.sync import Sync
 from model_servers.journeys.workbench import Workbench
@@ -57,29 +62,71 @@ def profile(settings: Settings) -> HostProfile:
 
 def sync(settings: Settings, host: HostProfile) -> Sync:
     """Give the sync journey of a host."""
+    from model_servers.adapters.key_file import KeyFile
     from model_servers.adapters.releases import StoredReleases
-    from model_servers.adapters.torchserve_api import TorchServeApi
+    from model_servers.adapters.torchserve_api import TorchServeApi, TorchServeMetrics
 
     at = store(settings.store or host.store, endpoint_url=settings.endpoint_url)
+    here = model_store(host)
     return Sync(
-        server=TorchServeApi(management=host.management, inference=host.inference),
-        model_store=model_store(host),
+        server=TorchServeApi(
+            management=host.management,
+            inference=host.inference,
+            keys=KeyFile(Path(host.key_file)) if host.key_file else None,
+        ),
+        model_store=here,
         store=at,
         releases=StoredReleases(at),
-        drain_s=host.drain_s,
+        resolve=Resolve(
+            store=at,
+            releases=StoredReleases(at),
+            channels=channels(at),
+            model_store=here,
+            update=host.policy.update,
+        ),
+        diary=diary(host),
+        counts=TorchServeMetrics(host.metrics),
+        policy=host.policy,
     )
+
+
+def diary(host: HostProfile) -> Diary:
+    """Give what a host remembers, to be written by whoever runs this."""
+    from model_servers.adapters import person
+    from model_servers.adapters.host_memory import FileHostMemory
+
+    config = None if host.config is None else Path(host.config)
+    memory = FileHostMemory(model_store_path(host), config=config)
+    return Diary(memory=memory, now=now, who=person.who())
+
+
+def entry_check(host: HostProfile) -> Callable[[Ref], str]:
+    """Give what says why TorchServe could not load an entry of a host."""
+    from model_servers.adapters.entries import why_unusable
+
+    return partial(why_unusable, model_store_path(host))
+
+
+def now() -> str:
+    """Give the time in UTC, to the second."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def model_store(host: HostProfile) -> LocalModelStore:
     """Give the model store of a host."""
     from model_servers.adapters.model_store import LocalModelStore
 
+    return LocalModelStore(model_store_path(host), python=host.python or sys.executable)
+
+
+def model_store_path(host: HostProfile) -> Path:
+    """Give the folder that the TorchServe of a host registers from."""
     if host.model_store is None:
         raise RequestError(
             "the host profile does not say where TorchServe's model store is",
             hint="add `model_store: /absolute/path` to it",
         )
-    return LocalModelStore(Path(host.model_store), python=host.python or sys.executable)
+    return Path(host.model_store)
 
 
 def torchserve(

@@ -1,0 +1,59 @@
+"""What the system shows of a host beside TorchServe's answers; judges nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import urllib3
+
+from model_servers.adapters import frontends
+from model_servers.core.doctor import Folder
+from model_servers.core.frontend import Frontend
+
+_TIMEOUT_S = 5.0
+
+
+class HostMachine:
+    """The machine of one model store."""
+
+    def __init__(self, model_store: Path, *, management: str) -> None:
+        self._root = model_store
+        self._management = management.rstrip("/")
+
+    def folder(self) -> Folder:
+        """Look at the model store, without making it."""
+        try:
+            with tempfile.TemporaryFile(dir=self._root, prefix=".ms-"):
+                free_bytes = shutil.disk_usage(self._root).free
+        except OSError:
+            return Folder(path=str(self._root), free_bytes=None)
+        return Folder(path=str(self._root), free_bytes=free_bytes)
+
+    def lock_holder(self) -> str:
+        """Name the process that is at work on the model store."""
+        try:
+            with (self._root / ".model-servers" / "lock").open("r+") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return lock.read().strip() or "of another user"
+        except OSError:
+            return ""
+        return ""
+
+    def frontend(self) -> Frontend | None:
+        """Give the TorchServe that registers from the model store, if it is seen."""
+        return frontends.serving_from(self._root)
+
+    def server_version(self) -> str:
+        """Ask TorchServe for its version, which needs no token."""
+        try:
+            with urllib3.PoolManager(retries=False, timeout=_TIMEOUT_S) as http:
+                answer = http.request("OPTIONS", f"{self._management}/")
+                return str(json.loads(answer.data)["info"]["version"])
+        except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError):
+            return ""

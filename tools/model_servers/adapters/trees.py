@@ -1,0 +1,220 @@
+"""The unpacked releases of a host: hashed again, and mended where they have rotted.
+
+A file is never mended in place: a worker may have it mapped, and other trees may have
+it under another name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from model_servers.adapters import delta, disk
+from model_servers.adapters.hashing import CHUNK_BYTES
+from model_servers.adapters.releases import read_release
+from model_servers.core.delta import Place, Wanted, places_in_tree
+from model_servers.core.names import Ref
+from model_servers.core.release import Release
+from model_servers.errors import ModelServersError
+from model_servers.ports import OnBytes
+
+_THREADS = 4
+_SHARED_FROM_BYTES = 2**20
+"""What a model runs in shares files of this size with its tree; others are its own."""
+
+
+class LocalTrees:
+    """The trees below one model store."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._home = root / ".model-servers"
+        self._trees = self._home / "trees"
+
+    def releases(self) -> list[Release]:
+        """Give the release that each tree is, of those whose record can be read."""
+        found = (_record(tree) for tree in self._folders())
+        known = [release for release in found if release is not None]
+        return sorted(known, key=lambda release: release.ref)
+
+    def unrecorded(self) -> list[tuple[str, Ref | None]]:
+        """Give the digests of trees whose record is damaged or gone.
+
+        With the version that is served from it, if there is one.
+        """
+        links = {
+            entry.readlink().name.partition("-")[0]: _ref(entry.name)
+            for entry in self._root.iterdir()
+            if entry.is_symlink()
+        }
+        return [
+            (tree.name, links.get(tree.name))
+            for tree in self._folders()
+            if _record(tree) is None
+        ]
+
+    def record(self, release: Release) -> None:
+        """Write the record of a tree anew."""
+        with disk.failures("the model store"):
+            record = self._tree(release).with_suffix(".json")
+            partial = record.with_name(f".partial-{record.name}")
+            partial.write_bytes(release.to_bytes())
+            disk.sync(partial)
+            partial.replace(record)
+            disk.sync(record.parent)
+
+    def rotten(self, release: Release, *, on_bytes: OnBytes) -> list[str]:
+        """Hash a tree and what runs in it; name the members that are wrong."""
+        members = release.archive.members
+        with ThreadPoolExecutor(_THREADS) as pool:
+            are_right = pool.map(
+                lambda member: all(
+                    _is_right(file, member.sha256, on_bytes)
+                    for file in self._files(release, member.path, member.length)
+                ),
+                members,
+            )
+            pairs = list(zip(members, are_right, strict=True))
+        return [member.path for member, is_right in pairs if not is_right]
+
+    def mend(
+        self,
+        release: Release,
+        rotten: Collection[str],
+        *,
+        elsewhere: Iterable[tuple[Release, Collection[str]]],
+        read_range: Callable[[int, int], bytes],
+        on_bytes: OnBytes,
+    ) -> None:
+        """Put rotten members right: their good segments kept, the others brought.
+
+        Interrupted, every file is the old one or a right one. Its golden requests
+        count as never answered, so that the next sync asks them.
+
+        Args:
+            release: the tree.
+            rotten: its members that are wrong.
+            elsewhere: other trees of this host, with what is wrong in them.
+            read_range: reads the released archive: offset and length.
+            on_bytes: told the bytes that had to be fetched.
+
+        Raises:
+            OutsideError: wrong bytes came, or the source or the disk failed.
+        """
+        tree = self._tree(release)
+        partial = tree.with_name(f".mending-{tree.name}")
+        members = [one for one in release.archive.members if one.path in rotten]
+        local = {**places_in_tree(release, str(tree)), **self._places(elsewhere)}
+        with disk.failures("the model store"):
+            (self._home / "answered" / tree.name).unlink(missing_ok=True)
+            with delta.brought(
+                [
+                    Wanted(
+                        part,
+                        str(partial / member.path),
+                        member.offset,
+                        repr(member.path),
+                    )
+                    for member in members
+                    for part in member.parts()
+                ],
+                delta.Files(lengths={str(partial / m.path): m.length for m in members}),
+                local=local,
+                journal=partial.with_name(f"{partial.name}.journal"),
+                read_range=read_range,
+                on_bytes=on_bytes,
+            ):
+                for member in members:
+                    _take_place(partial / member.path, tree / member.path)
+                    self._share(release, member.path, member.length)
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _folders(self) -> list[Path]:
+        if not self._trees.is_dir():
+            return []
+        hidden = (".partial", ".mending")
+        return sorted(
+            one
+            for one in self._trees.iterdir()
+            if one.is_dir() and not one.name.startswith(hidden)
+        )
+
+    def _tree(self, release: Release) -> Path:
+        return self._trees / release.archive.sha256
+
+    def _files(self, release: Release, path: str, length: int) -> Iterator[Path]:
+        """Yield the files that a member is: of the tree, and of what runs in it."""
+        inside = self._tree(release) / path
+        yield inside
+        if length < _SHARED_FROM_BYTES:
+            return
+        for folder in sorted((self._home / "work").glob(f"{release.archive.sha256}*")):
+            at_work = folder / path
+            are_there = at_work.exists() and inside.exists()
+            if not (are_there and at_work.samefile(inside)):
+                yield at_work
+
+    def _share(self, release: Release, path: str, length: int) -> None:
+        """Let what runs in a tree have the mended file too."""
+        for file in list(self._files(release, path, length))[1:]:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            fresh = file.with_name(f".mending-{file.name}")
+            fresh.unlink(missing_ok=True)
+            try:
+                os.link(self._tree(release) / path, fresh)
+            except OSError:
+                shutil.copyfile(self._tree(release) / path, fresh)
+            fresh.replace(file)
+
+    def _places(
+        self, elsewhere: Iterable[tuple[Release, Collection[str]]]
+    ) -> Mapping[str, Place]:
+        places: dict[str, Place] = {}
+        for release, rotten in elsewhere:
+            members = tuple(
+                one for one in release.archive.members if one.path not in rotten
+            )
+            good = replace(release, archive=replace(release.archive, members=members))
+            places |= places_in_tree(good, str(self._tree(release)))
+        return places
+
+
+def _record(tree: Path) -> Release | None:
+    record = tree.with_suffix(".json")
+    try:
+        found = read_release(record.read_bytes(), shown_as=str(record))
+    except (OSError, ModelServersError):
+        return None
+    return found if found.archive.sha256 == tree.name else None
+
+
+def _ref(entry: str) -> Ref | None:
+    name, _, version = entry.rpartition("-")
+    try:
+        return Ref.parse(f"{name}@{version}")
+    except ValueError:
+        return None
+
+
+def _is_right(file: Path, sha256: str, on_bytes: OnBytes) -> bool:
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb") as stream:
+            while data := stream.read(CHUNK_BYTES):
+                digest.update(data)
+                on_bytes(len(data))
+    except OSError:  # gone, or a disk that cannot read it any more
+        return False
+    return digest.hexdigest() == sha256
+
+
+def _take_place(fresh: Path, file: Path) -> None:
+    fresh.chmod(0o444)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh.replace(file)
+    disk.sync(file.parent)

@@ -1,0 +1,60 @@
+"""Plans that a mistake asks for more often than a person does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from model_servers.core.changes import Plan, Sign
+from model_servers.core.host import HostState
+from model_servers.core.profile import Policy
+
+
+class Override(Enum):
+    """What says that something unlikely is meant."""
+
+    EMPTY = "--allow-empty"
+    LARGE_CHANGE = "--allow-large-change"
+    DOWNTIME = "--allow-downtime"
+    OLDER_CHANNELS = "--allow-older-channels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objection:
+    """Why a plan must not run unless somebody says so."""
+
+    reason: str
+    override: Override
+    """What says so."""
+
+
+def objections(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Objection]:
+    """Yield what speaks against a plan as a whole."""
+    managed = observed.managed()
+    served = len(managed)
+    gone = [one.name for one in plan.changes if one.sign is Sign.REMOVE]
+    changed = [
+        one.name
+        for one in plan.changes
+        if one.sign is Sign.CHANGE and one.name in managed
+    ]
+    if served and len(gone) == len(plan.changes):
+        yield Objection(
+            reason=f"the host profile asks for no model; {len(gone)} would go: "
+            + ", ".join(gone),
+            override=Override.EMPTY,
+        )
+    elif len(gone) > policy.max_removed_share * served:
+        yield Objection(
+            reason=f"{len(gone)} of {served} models would go ({', '.join(gone)}); "
+            f"the policy allows a share of {policy.max_removed_share:g}",
+            override=Override.LARGE_CHANGE,
+        )
+    elif len(gone) + len(changed) > policy.max_changed_share * served:
+        yield Objection(
+            reason=f"{len(gone) + len(changed)} of {served} models would change "
+            f"({', '.join(sorted([*gone, *changed]))}); "
+            f"the policy allows a share of {policy.max_changed_share:g}",
+            override=Override.LARGE_CHANGE,
+        )

@@ -1,0 +1,171 @@
+"""What a host remembers from one sync to the next, without the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from model_servers.core.canonical import canonical_json
+from model_servers.core.names import Ref, Version
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pin:
+    """A version that a model keeps, whatever the profile and its channels say."""
+
+    version: Version
+    who: str
+    when: str
+    """In UTC, as ISO 8601 has it."""
+
+    why: str
+    bad: Version | None = None
+    """The version that was rolled back; a newer one lifts the pin."""
+
+    def __str__(self) -> str:
+        until = f", until there is a version above {self.bad}" if self.bad else ""
+        why = f": {self.why}" if self.why else ""
+        return f"pinned by {self.who} on {self.when}{until}{why}"
+
+    def is_lifted_by(self, version: Version) -> bool:
+        """Say whether *version* is newer than the bad one."""
+        return self.bad is not None and version > self.bad
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Give JSON values; ``from_mapping`` of them gives this pin again."""
+        bad = None if self.bad is None else str(self.bad)
+        return {**asdict(self), "version": str(self.version), "bad": bad}
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any]) -> Self:
+        """Read a pin."""
+        bad = data["bad"]
+        return cls(
+            version=Version.parse(data["version"]),
+            who=str(data["who"]),
+            when=str(data["when"]),
+            why=str(data["why"]),
+            bad=None if bad is None else Version.parse(bad),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """All that outlives a sync beside the files of the models."""
+
+    pins: Mapping[str, Pin] = field(default_factory=dict)
+    """By model."""
+
+    generations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By store and channel: the highest that has been applied here."""
+
+    served: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By model: the versions that serve, the default first. They are served again
+    when TorchServe starts."""
+
+    def with_pin(self, name: str, pin: Pin | None) -> Self:
+        """Give the memory with another pin of a model, or with none."""
+        others = {key: one for key, one in self.pins.items() if key != name}
+        return replace(self, pins=others if pin is None else {**others, name: pin})
+
+    def with_served(self, name: str, versions: Iterable[str]) -> Self:
+        """Give the memory with other served versions of a model, or with none."""
+        listed = tuple(versions)
+        others = {key: one for key, one in self.served.items() if key != name}
+        return replace(self, served={**others, name: listed} if listed else others)
+
+    def with_generations(self, store: str, seen: Mapping[str, int]) -> Self:
+        """Give the memory with what has been seen of a store's channels."""
+        if not seen:
+            return self
+        known = {**self.generations.get(store, {}), **seen}
+        return replace(self, generations={**self.generations, store: known})
+
+    def to_bytes(self) -> bytes:
+        """Write the document; ``from_bytes`` of it gives this memory again."""
+        return canonical_json(
+            {
+                "schema": 1,
+                "pins": {name: pin.to_mapping() for name, pin in self.pins.items()},
+                "generations": self.generations,
+                "served": self.served,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, body: bytes) -> Self:
+        """Read a document that this tool has written.
+
+        Raises:
+            ValueError: it is damaged, or another schema's.
+        """
+        data = json.loads(body)
+        try:
+            if data["schema"] != 1:
+                raise ValueError(f"its schema is {data['schema']}, expected 1")
+            return cls(
+                pins={
+                    name: Pin.from_mapping(pin) for name, pin in data["pins"].items()
+                },
+                generations={
+                    store: {channel: int(seen) for channel, seen in channels.items()}
+                    for store, channels in data["generations"].items()
+                },
+                served={
+                    name: tuple(map(str, versions))
+                    for name, versions in data["served"].items()
+                },
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"it is no memory of a host: {error!r}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that was done to one model of a host."""
+
+    when: str
+    who: str
+    what: str
+    """Such as ``changed``, ``failed``, ``rolled back``, ``pinned``."""
+
+    model: str
+    before: str | None
+    after: str | None
+    why: str = ""
+
+    def to_line(self) -> str:
+        """Write it as one line of JSON."""
+        return canonical_json(asdict(self)).decode()
+
+    @classmethod
+    def from_line(cls, line: str) -> Self:
+        """Read one line of JSON.
+
+        Raises:
+            ValueError: it is no event.
+        """
+        try:
+            return cls(**json.loads(line))
+        except TypeError as error:
+            raise ValueError(f"it is no event: {error}") from error
+
+
+_MOVES = frozenset({"changed", "rolled back"})
+
+
+def version_before(events: Iterable[Event], ref: Ref) -> str | None:
+    """Say what answered before *ref* last became the default, if that is known."""
+    known = [
+        event.before
+        for event in events
+        if event.what in _MOVES
+        and (event.model, event.after) == (ref.name, str(ref.version))
+        and event.before not in (None, event.after)
+    ]
+    return known[-1] if known else None

@@ -1,0 +1,175 @@
+"""Admits what a host should serve to its GPUs, before anything of it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from model_servers.core import admission
+from model_servers.core.admission import Admission, Admitted, Candidate
+from model_servers.core.gpus import HEADROOM_MIB, Gpus, Tenant, visible
+from model_servers.core.host import Desired, HostState, Refusal, Wanted
+from model_servers.core.names import Ref
+from model_servers.core.overlay import DEVICE_IDS, changes_only_workers
+from model_servers.core.placement import CONTEXT_MIB, Ask, Misfit, ask, tenant_seen
+from model_servers.core.profile import Update
+from model_servers.core.release import Release
+from model_servers.core.spec import Serving
+from model_servers.journeys.released_bytes import ReleasedBytes
+from model_servers.ports import ModelStore, Store
+
+ReadConfig = Callable[[Release, Callable[[int, int], bytes]], Serving]
+"""Reads the model config in an archive; OutsideError if its bytes are wrong."""
+
+
+class GpuProbe(Protocol):
+    """Sees the GPUs of this machine."""
+
+    def gpus(self) -> Gpus:
+        """Look at all of them; OutsideError if there is a driver, and it fails."""
+
+    def mask(self, pids: Sequence[int]) -> str | None:
+        """Give the CUDA_VISIBLE_DEVICES of the TorchServe with these workers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admit:
+    """Admission on one host."""
+
+    probe: GpuProbe
+    model_store: ModelStore
+    store: Store
+    read_config: ReadConfig
+    headroom_mib: int = HEADROOM_MIB
+    context_mib: int = CONTEXT_MIB
+
+    def run(
+        self, desired: Desired, observed: HostState, *, allow_downtime: bool = False
+    ) -> tuple[Desired, Admission]:
+        """Decide on every model of which a version is to be registered.
+
+        Nothing is looked at where none is.
+
+        Returns:
+            What is wanted, with the GPUs of each version that comes, and refusals
+            for models that have no room; and how that was decided.
+
+        Raises:
+            OutsideError: NVML fails, or a model config cannot be read.
+        """
+        if not any(_coming(one, observed) for one in desired.values()):
+            return desired, Admission()
+        gpus = self._gpus(observed)
+        found = admission.admit(
+            [
+                self._candidate(name, desired.get(name), observed)
+                for name in sorted(desired.keys() | observed.managed())
+            ],
+            gpus,
+            list(self._tenants(observed, gpus)) if gpus.devices else [],
+            allow_downtime=allow_downtime,
+        )
+        return {
+            name: _admitted(one, found.decisions[name]) for name, one in desired.items()
+        }, found
+
+    def _gpus(self, observed: HostState) -> Gpus:
+        pids = [
+            pid
+            for versions in observed.served.values()
+            for one in versions
+            for pid in one.pids
+        ]
+        gpus = visible(self.probe.gpus(), self.probe.mask(pids))
+        return replace(
+            gpus,
+            devices=tuple(
+                replace(device, keep_mib=self.headroom_mib) for device in gpus.devices
+            ),
+        )
+
+    def _tenants(self, observed: HostState, gpus: Gpus) -> Iterator[Tenant]:
+        """Yield the versions on the server that are on GPUs, or may be.
+
+        What others registered has promised nothing; what it holds counts.
+        """
+        for ref in observed.installed:
+            served = observed.find(ref)
+            if served is None:
+                continue
+            asked = self._read(ref, self.model_store.serving(ref), archive_bytes=0)
+            if asked is not None:
+                yield tenant_seen(
+                    asked, gpus, pids=served.pids, device_ids=served.device_ids
+                )
+
+    def _candidate(
+        self, name: str, wanted: Wanted | Refusal | None, observed: HostState
+    ) -> Candidate:
+        served = [one.version for one in observed.served.get(name, ())]
+        if wanted is None:
+            return Candidate(name=name, goes=tuple(served))
+        if isinstance(wanted, Refusal):
+            return Candidate(name=name)
+        coming = _coming(wanted, observed)
+        asks = [self._ask(release, wanted) for release in coming]
+        kept = {str(release.ref.version) for release in wanted.releases}
+        anew = {str(release.ref.version) for release in coming}
+        return Candidate(
+            name=name,
+            comes=tuple(asked for asked in asks if asked is not None),
+            goes=tuple(version for version in served if version not in kept),
+            goes_before=tuple(version for version in served if version in anew),
+            update=wanted.update,
+        )
+
+    def _ask(self, release: Release, wanted: Wanted) -> Ask | None:
+        """Read what a version's own model config asks, and this host's profile."""
+        read_range = ReleasedBytes(self.store, release).read_range
+        serving = self.read_config(release, read_range).with_overlay(wanted.overlay)
+        size_bytes = release.archive.size_bytes
+        return self._read(release.ref, serving, archive_bytes=size_bytes)
+
+    def _read(self, ref: Ref, serving: Serving, *, archive_bytes: int) -> Ask | None:
+        return ask(
+            ref.name,
+            str(ref.version),
+            serving,
+            archive_bytes=archive_bytes,
+            context_mib=self.context_mib,
+        )
+
+
+def _coming(wanted: Wanted | Refusal, observed: HostState) -> list[Release]:
+    """Give the releases that are to be registered, or loaded anew."""
+    if isinstance(wanted, Refusal):
+        return []
+    return [one for one in wanted.releases if _comes(one, wanted, observed)]
+
+
+def _comes(release: Release, wanted: Wanted, observed: HostState) -> bool:
+    served, installed = observed.find(release.ref), observed.installed.get(release.ref)
+    if served is None or installed is None or served.location != release.ref.entry:
+        return True
+    overlay = wanted.overlay_of(release.ref, installed)
+    return installed.sha256 != release.archive.sha256 or not (
+        installed.overlay == overlay or changes_only_workers(installed.overlay, overlay)
+    )
+
+
+def _admitted(
+    wanted: Wanted | Refusal, decision: Admitted | Misfit
+) -> Wanted | Refusal:
+    if isinstance(wanted, Refusal):
+        return wanted
+    if isinstance(decision, Misfit):
+        return Refusal(reason=decision.reason, hint=decision.hint)
+    placed = {
+        release.ref: {DEVICE_IDS: list(placement.device_ids)}
+        for release in wanted.releases
+        if (placement := decision.placements.get(str(release.ref.version)))
+        and placement.device_ids
+    }
+    update = Update.RESOURCE if decision.old_goes_first else wanted.update
+    return replace(wanted, placed=placed, update=update)

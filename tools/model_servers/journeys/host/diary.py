@@ -1,0 +1,95 @@
+"""Keeps what a host remembers: pins, channels, what is served, and what was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from model_servers.core.changes import Change, Sign
+from model_servers.core.memory import Event, Memory, Pin
+from model_servers.core.names import Ref, Version
+from model_servers.errors import ModelServersError
+from model_servers.journeys.host.resolve import Resolved
+from model_servers.ports import HostMemory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diary:
+    """The memory of one host, and who writes into it."""
+
+    memory: HostMemory
+    now: Callable[[], str]
+    """Gives the time in UTC, as ISO 8601 has it."""
+
+    who: str = "ms"
+    verb: str = "changed"
+    """What is done to models that get another version."""
+
+    def applies(self, resolved: Resolved, *, store: str) -> None:
+        """Remember the channels that are applied; forget pins that have done."""
+        memory = self.memory.read()
+        seen = memory.with_generations(store, resolved.generations)
+        for name in resolved.lifted:
+            seen = seen.with_pin(name, None)
+        self._write(memory, seen)
+        for name in resolved.lifted:
+            pinned = str(memory.pins[name].version)
+            self.note("unpinned", name, pinned, None, why="a newer version is wanted")
+
+    def pin(
+        self, ref: Ref, *, why: str, bad: Version | None = None, who: str = ""
+    ) -> Pin:
+        """Have a model keep a version."""
+        pin = Pin(
+            version=ref.version, who=who or self.who, when=self.now(), why=why, bad=bad
+        )
+        self.memory.write(self.memory.read().with_pin(ref.name, pin))
+        return pin
+
+    def has_default(self, ref: Ref) -> None:
+        """Have TorchServe start with *ref* as the default from now on."""
+        memory = self.memory.read()
+        default = str(ref.version)
+        others = [one for one in memory.served.get(ref.name, ()) if one != default]
+        self._write(memory, memory.with_served(ref.name, [default, *others]))
+
+    def done(self, change: Change) -> None:
+        """Remember what a model serves now, and what was done for it."""
+        if change.sign is Sign.REFUSE:
+            return
+        memory = self.memory.read()
+        self._write(memory, memory.with_served(change.name, _served(change)))
+        if change.actions:
+            what = "removed" if change.sign is Sign.REMOVE else self.verb
+            self._note(what, change, why=change.why or change.reason)
+
+    def failed(self, change: Change, error: ModelServersError) -> None:
+        """Remember that a model could not be changed."""
+        self._note("failed", change, why=str(error))
+
+    def note(
+        self, what: str, model: str, before: str | None, after: str | None, *, why: str
+    ) -> None:
+        """Add to the history of this host."""
+        self.memory.add(
+            Event(
+                when=self.now(),
+                who=self.who,
+                what=what,
+                model=model,
+                before=before,
+                after=after,
+                why=why,
+            )
+        )
+
+    def _note(self, what: str, change: Change, *, why: str) -> None:
+        self.note(what, change.name, change.before, change.after, why=why)
+
+    def _write(self, before: Memory, after: Memory) -> None:
+        if before != after:
+            self.memory.write(after)
+
+
+def _served(change: Change) -> Iterable[str]:
+    return () if change.after is None else (change.after, *change.also)

@@ -1,0 +1,127 @@
+"""Go back to a version that is still on the host's disk; no store is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from model_servers.core.changes import Plan
+from model_servers.core.host import HostState, Wanted
+from model_servers.core.memory import Pin, version_before
+from model_servers.core.names import Ref, Version
+from model_servers.errors import RefusedError, RequestError
+from model_servers.journeys.host.acting import Watcher
+from model_servers.journeys.host.resolve import Resolved
+from model_servers.journeys.sync import Sync
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollback:
+    """What takes one model back."""
+
+    sync: Sync
+
+    def run(
+        self, name: str, to: Version | None, watcher: Watcher, *, why: str
+    ) -> tuple[Plan, Pin]:
+        """Let an older version answer, and pin it.
+
+        The pin is written first: interrupted after that, the next sync finishes
+        what was begun.
+
+        Raises:
+            RequestError: the host does not serve the model.
+            RefusedError: the version is not on the disk, or nobody knows which.
+            OutsideError: it cannot be loaded, or the server does not answer.
+        """
+        observed = self.sync.observe()
+        served = {name: observed.served.get(name, ())}
+        now = next((one.version for one in served[name] if one.is_default), None)
+        if now is None:
+            raise RequestError(
+                f"this host serves no {name}", hint="`ms sync status` shows what it has"
+            )
+        target = Ref(name, to or self._before(name, now, observed))
+        if now == str(target.version):
+            raise RequestError(
+                f"{target} is what answers now",
+                hint="name another version with --to",
+            )
+        resolved = self._resolved(target, observed, why=why)
+        pin = self.sync.diary.pin(target, bad=_version(now), why=why)
+        sync = replace(
+            self.sync,
+            # What has proved itself before is not watched again.
+            policy=replace(self.sync.policy, soak_s=0.0),
+            diary=replace(self.sync.diary, verb="rolled back"),
+        )
+        alone = HostState(served=served, installed=observed.installed)
+        plan = sync.plan_from(alone, resolved.desired)
+        sync.apply(plan, resolved, watcher)
+        return plan, pin
+
+    def _resolved(self, target: Ref, observed: HostState, *, why: str) -> Resolved:
+        """Want *target*, and what is served beside the default as before."""
+        release = self.sync.model_store.release(target)
+        if release is None:
+            raise RefusedError(
+                f"{target} is not on this host; it has {_on_disk(target, observed)}",
+                hint=f"`ms sync pin {target.name} {target.version}` and "
+                "`ms sync apply` fetch it",
+            )
+        served = self.sync.diary.memory.read().served.get(target.name, ())
+        beside = [
+            found
+            for version in served[1:]
+            if version != str(target.version)
+            and (found := self.sync.model_store.release(_ref(target.name, version)))
+        ]
+        wanted = Wanted(
+            default=release,
+            also=tuple(beside),
+            overlay=observed.installed[target].overlay,
+            why=why or "rollback",
+        )
+        return Resolved(desired={target.name: wanted})
+
+    def _before(self, name: str, now: str, observed: HostState) -> Version:
+        """Say what answered before, or else which older version is on the disk."""
+        memory = self.sync.diary.memory
+        pin, current = memory.read().pins.get(name), _version(now)
+        here = {
+            ref.version
+            for ref, one in observed.installed.items()
+            if ref.name == name and one.answered
+        }
+        here -= {current, pin.bad if pin else None}
+        if current is not None:
+            before = version_before(memory.events(), Ref(name, current))
+            known = _version(before or "")
+            if known in here:
+                return known
+        older = [at for at in here if current is None or at < current]
+        if not older:
+            raise RefusedError(
+                f"no version of {name} that answered here before is on the disk",
+                hint="name one with --to; `ms sync history` shows what was served",
+            )
+        return max(older)
+
+
+def _version(text: str) -> Version | None:
+    with suppress(ValueError):
+        return Version.parse(text)
+    return None
+
+
+def _ref(name: str, version: str) -> Ref:
+    return Ref(name, Version.parse(version))
+
+
+def _on_disk(target: Ref, observed: HostState) -> str:
+    return ", ".join(_versions(target.name, observed)) or "no version of it"
+
+
+def _versions(name: str, observed: HostState) -> Iterator[str]:
+    return (str(ref.version) for ref in sorted(observed.installed) if ref.name == name)
