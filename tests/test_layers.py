@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "": set(),
     "errors": set(),
     "core": {"core"},
-    "ports": {"core"},
+    "ports": {"core", "ports"},
     "adapters": {"", "adapters", "core", "errors", "ports"},
     "journeys": {"core", "errors", "journeys", "ports"},
     "cli": {"", "adapters", "cli", "core", "errors", "journeys", "ports"},

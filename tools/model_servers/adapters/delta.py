@@ -25,7 +25,7 @@ from model_servers.core.delta import Get, Piece, Place, Wanted, copies, plan_get
 from model_servers.errors import OutsideError, RefusedError
 from model_servers.ports import OnBytes
 
-_IN_FLIGHT = 8
+_IN_FLIGHT = 4
 """Reads at a time, each of at most ``GET_MAX_BYTES``."""
 
 _CHUNK_BYTES = 2**20

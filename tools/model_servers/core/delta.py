@@ -9,7 +9,7 @@ from model_servers.core.release import Archive, Release
 from model_servers.core.segments import SEGMENT_MAX_BYTES, Cut, Run, Segment
 
 GET_MAX_BYTES = SEGMENT_MAX_BYTES
-"""The most that one read asks for; eight of them in flight fill a network."""
+"""The most that one read asks for; four of them in flight fill a network."""
 
 GAP_MAX_BYTES = 64 * 2**10
 """Bytes between two wanted ones that cost less than another request."""

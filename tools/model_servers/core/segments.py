@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-SEGMENT_MAX_BYTES = 16 * 2**20
+SEGMENT_MAX_BYTES = 32 * 2**20
 """The most that is verified at once, and so held in memory by each read."""
 
 _MERGED_MIN_BYTES = 2**20

@@ -1,0 +1,169 @@
+"""What journeys need around releases and where they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from model_servers.core.names import Ref, Version
+from model_servers.core.objects import Leftover, Movable, Moved, Part, Stored
+from model_servers.core.release import Release
+
+OnBytes = Callable[[int], None]
+"""Called with the number of bytes that have just been moved."""
+
+
+class Announcements(Protocol):
+    """Where people hear of releases."""
+
+    def tags(self) -> set[str]:
+        """List the tags that have been announced."""
+
+    def announce(self, tag: str, *, commit: str, title: str, notes: str) -> None:
+        """Announce a commit under a new tag; complete or not at all."""
+
+
+class Store(Protocol):
+    """Where releases live: keys and bytes. Only a swap ever replaces anything."""
+
+    address: str
+    """For people: ``s3://bucket/prefix`` or ``file:///folder``."""
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Yield every key that starts with *prefix*, sorted."""
+
+    def stat(self, key: str) -> Stored | None:
+        """Say how large an object is; None if there is none."""
+
+    def read(self, key: str) -> bytes | None:
+        """Give a small object; None if there is none."""
+
+    def read_movable(self, key: str) -> Movable | None:
+        """Give a small object with the token that a swap wants."""
+
+    def read_range(
+        self, key: str, offset: int, length: int, *, token: str | None = None
+    ) -> bytes:
+        """Give exactly *length* bytes of an object.
+
+        Args:
+            key: of the object.
+            offset: in the object.
+            length: in bytes.
+            token: what ``stat`` gave; other bytes are refused.
+
+        Raises:
+            OutsideError: the object is shorter, or is not the one of *token*.
+        """
+
+    def create(self, key: str, body: bytes) -> bool:
+        """Write a small object if there is none; False, and no change, if there is.
+
+        Of several that race for one key, exactly one is told True.
+        """
+
+    def swap(self, key: str, body: bytes, expected: str | None) -> bool:
+        """Replace a small object if its token is *expected*; None: if there is none.
+
+        Of several that expect the same, exactly one is told True; nothing changes
+        for the others.
+        """
+
+    def upload(self, key: str, source: Path, *, on_bytes: OnBytes) -> None:
+        """Write a large object whose key names its content; done if it is there."""
+
+    def compose(
+        self, key: str, source: Path, parts: Sequence[Part], *, on_bytes: OnBytes
+    ) -> Moved:
+        """Write a large object like ``upload``, of parts that the store may hold.
+
+        The ends of its parts have been read back and compared. Interrupted, it
+        leaves no object.
+
+        Args:
+            key: names the content.
+            source: the whole object as a file.
+            parts: what it is made of; those to be copied must be as in *source*.
+            on_bytes: called for every part, however it moved.
+
+        Returns:
+            How the bytes moved; nothing moved if the object was there.
+        """
+
+
+class ProbedStore(Store, Protocol):
+    """A store with what is needed to find out what it really does."""
+
+    @property
+    def comparison(self) -> str:
+        """For people: how a swap says what it expects."""
+
+    def takes_damaged(self, key: str, body: bytes) -> bool:
+        """Write an object whose bytes change on their way; False if it is refused."""
+
+    def delete(self, key: str) -> None:
+        """Remove an object; done if there is none. Nothing released is removed."""
+
+    def leftovers(self) -> list[Leftover]:
+        """List what writers that were killed have left."""
+
+    def abort(self, leftover: Leftover) -> None:
+        """Take away what a writer has left; done if it is gone."""
+
+
+class Journal(Protocol):
+    """Lines that outlive a run, so that long work can go on where it stopped."""
+
+    def lines(self) -> list[str]:
+        """Give the lines, oldest first."""
+
+    def add(self, line: str) -> None:
+        """Write one more line."""
+
+    def replace(self, lines: Iterable[str]) -> None:
+        """Write exactly these lines; interrupted, the old ones are still there."""
+
+
+class Archives(Protocol):
+    """A folder of this machine with released archives."""
+
+    def path(self, ref: Ref) -> Path:
+        """Say where the archive of a release is, or would be."""
+
+    def refs(self, name: str) -> list[Ref]:
+        """List the archives of a model by their names, whatever is in them."""
+
+    def is_whole(self, release: Release) -> bool:
+        """Say whether the archive is here, byte for byte."""
+
+    def missing_bytes(self, release: Release, here: Iterable[Release]) -> int:
+        """Say how many bytes no archive of the releases *here* has, if whole."""
+
+    def bring(
+        self,
+        release: Release,
+        here: Iterable[Release],
+        *,
+        read_range: Callable[[int, int], bytes],
+        on_bytes: OnBytes,
+    ) -> Path:
+        """Put the archive together, of what is *here* and what has to be read.
+
+        Every byte is verified before the archive has its name. Interrupted, it
+        leaves no archive, and goes on from there when it is run again.
+
+        Raises:
+            OutsideError: wrong bytes came, or the disk is full.
+            RefusedError: another process is fetching the same release.
+        """
+
+
+class Releases(Protocol):
+    """Reads releases out of a store, through their schema."""
+
+    def versions(self, name: str) -> list[Version]:
+        """List the released versions of a model, oldest first."""
+
+    def find(self, ref: Ref) -> Release | None:
+        """Give a release; None if the version is not released."""
