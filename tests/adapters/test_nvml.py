@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 
 import pynvml
 import pytest
@@ -76,9 +77,15 @@ def test_doctor_names_the_gpus(gpus: Simulated) -> None:
 
 def test_the_mask_is_that_of_torchserves_workers() -> None:
     environment = {"CUDA_VISIBLE_DEVICES": "3,1", "PATH": os.environ["PATH"]}
-    with subprocess.Popen(["cat"], env=environment, stdin=subprocess.PIPE) as worker:
-        found = gpu_environment.mask([worker.pid], {"CUDA_VISIBLE_DEVICES": "0"})
+    program = [sys.executable, "-c", "print('here', flush=True); input()"]
+    with subprocess.Popen(
+        program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as worker:
         assert worker.stdin is not None
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"here\n"
+        found = gpu_environment.mask([worker.pid], {"CUDA_VISIBLE_DEVICES": "0"})
+        worker.stdin.write(b"\n")
         worker.stdin.close()
 
     assert found == "3,1"

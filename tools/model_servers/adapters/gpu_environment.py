@@ -24,10 +24,15 @@ def mask(pids: Sequence[int], environment: Mapping[str, str]) -> str | None:
 
 
 def environment_of(pid: int) -> dict[str, str] | None:
-    """Read the environment of a process; None if that is not allowed."""
+    """Read the environment of a process; None if there is none, or it is not allowed.
+
+    A process that has just started or ended shows an empty one.
+    """
     try:
         text = Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
+        return None
+    if not text:
         return None
     entries = (os.fsdecode(entry).partition("=") for entry in text.split(b"\0"))
     return {name: value for name, _, value in entries if name}
