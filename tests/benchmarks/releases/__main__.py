@@ -10,8 +10,9 @@ import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks.releases import builds, tunings
-from benchmarks.releases.fetches import Bench
+from benchmarks.releases import builds, many, tunings
+from benchmarks.releases.fetches import PUBLISH, Bench
+from benchmarks.releases.many import Many
 from benchmarks.releases.measured import ROOT, Run
 from benchmarks.releases.tunings import Moved
 from servers import radosgw
@@ -37,10 +38,15 @@ def main() -> int:
             bench = Bench(folder, server)
             bench.publish(middle, "1.0", code="")
             fetched = bench.measure(rounds=rounds)
-            whole_up = bench.publish(large, "2.0", code="")
+            published = bench.publish_beside(large, "2.0")
             code_up = bench.publish(large, "2.1", code="# faster\n")
             whole_down, _ = bench.fetch_after("1.0", "2.0")
             code_down, code_bytes = bench.fetch_after("2.0", "2.1")
+            _say("many releases")
+            sizes = [
+                many.measure(folder, bench, models=models, rounds=rounds)
+                for models in (20, 200)
+            ]
         _say("fine-tunes")
         tuned = tunings.measure(folder)
     blocks = [
@@ -50,8 +56,18 @@ def main() -> int:
         _table(built, over="ms build"),
         f"## Fetches of {fetch_mb} MB",
         _table(fetched, over="ms fetch, verified"),
+        f"## Publishing {build_mb} MB for the first time",
+        _table(published, over=PUBLISH),
         f"## A release of {build_mb} MB that changes only code",
-        _code(whole_up, code_up, whole_down, code_down, code_bytes),
+        _code(
+            published[PUBLISH],
+            code_up,
+            whole_down,
+            code_down,
+            code_bytes,
+        ),
+        "## Publishing when there is nothing to do",
+        _many(sizes),
         "## A fine-tuned checkpoint",
         _tunings(tuned),
     ]
@@ -95,7 +111,7 @@ def _code(
         [
             "| what | seconds, first release | seconds, code only | times faster |",
             "| --- | --- | --- | --- |",
-            _pair("ms publish, with its build", whole_up, code_up),
+            _pair(PUBLISH, whole_up, code_up),
             _pair("ms fetch", whole_down, code_down),
             "",
             f"{code_bytes / 1000:.0f} kB came down.",
@@ -106,6 +122,26 @@ def _code(
 def _pair(name: str, whole: Run, code: Run) -> str:
     ratio = whole.seconds / code.seconds
     return f"| {name} | {whole.seconds:.2f} | {code.seconds:.2f} | {ratio:.1f} |"
+
+
+def _many(sizes: list[Many]) -> str:
+    rows = [
+        f"| {one.releases} | {one.releases // many.VERSIONS} | {one.run.seconds:.2f} "
+        f"| {one.run.cpu_s:.2f} | {one.requests} |"
+        for one in sizes
+    ]
+    return "\n".join(
+        [
+            (
+                f"Every model has {many.VERSIONS} releases. All models are validated, "
+                "and the inputs of each are hashed; the store is asked for its index."
+            ),
+            "",
+            "| releases | models | seconds | of a core, s | requests |",
+            "| --- | --- | --- | --- | --- |",
+            *rows,
+        ]
+    )
 
 
 def _tunings(found: dict[str, Moved]) -> str:

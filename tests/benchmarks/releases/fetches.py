@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
@@ -12,9 +14,11 @@ import boto3
 import zoo
 from benchmarks.releases.builds import registry_of
 from benchmarks.releases.measured import MS, Run, best, run
+from servers.proxy import proxy
 from servers.s3 import S3Server
 
 BUCKET = "releases"
+PUBLISH = "ms publish, with its build"
 _DOWNLOAD = """\
 import hashlib, sys
 import boto3
@@ -73,6 +77,45 @@ class Bench:
                 rounds, lambda: self._run(fetch), before=self._afresh
             )
         return found
+
+    def publish_beside(self, checkpoint: Path, version: str) -> dict[str, Run]:
+        """Release a version, and do the same with the archiver's bytes and aws."""
+        found = {PUBLISH: self.publish(checkpoint, version, code="")}
+        if aws := shutil.which("aws"):
+            built = self._run(
+                [*MS, "build", "big", "--registry", "registry", "-o", str(self._folder)]
+            )
+            source = str(self._folder / f"big-{version}.mar")
+            copy = [aws, "--endpoint-url", self._endpoint, "s3", "cp", source]
+            copied = self._run([*copy, f"s3://{BUCKET}/elsewhere.mar"])
+            found["ms build, then aws s3 cp"] = Run(
+                seconds=built.seconds + copied.seconds,
+                cpu_s=built.cpu_s + copied.cpu_s,
+                memory_mb=max(built.memory_mb, copied.memory_mb),
+                out="",
+            )
+        return found
+
+    def put(self, key: str, body: bytes) -> None:
+        """Write an object, whatever it is."""
+        self._s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    def publish_all(self, registry: Path, prefix: str) -> Run:
+        """Publish a registry into a store of its own."""
+        store = ["--store", f"s3://{BUCKET}/{prefix}", "--endpoint-url", self._endpoint]
+        flags = ["publish", "--registry", str(registry), "--json"]
+        return self._run([*MS, *flags, *store])
+
+    @contextmanager
+    def counting(self) -> Iterator[Callable[[], int]]:
+        """Count the requests of a block; they take longer meanwhile."""
+        direct = self._endpoint
+        with proxy(direct) as between:
+            self._endpoint = between.endpoint_url
+            try:
+                yield lambda: len(between.seen)
+            finally:
+                self._endpoint = direct
 
     def fetch(self, version: str = "1.0") -> Run:
         """Fetch a version beside what is there."""
