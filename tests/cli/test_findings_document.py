@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from model_servers.cli.catalogue import page
+from model_servers.cli.explain import page
 from model_servers.core.codes import Code
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "findings.md"

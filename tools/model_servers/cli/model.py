@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from model_servers.cli import expect, flags, render, trial, wire
-from model_servers.cli.catalogue import explained
 from model_servers.cli.checks import checked, named, of_models
+from model_servers.cli.explain import explained
 from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
