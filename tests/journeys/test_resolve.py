@@ -66,7 +66,8 @@ def test_an_older_generation_of_a_channel_is_refused(host: Host) -> None:
     assert refusal == Refusal(
         reason="the channel stable is at generation 1 in memory://store, this host "
         "has seen 2",
-        hint="add --allow-older-channels if that is meant",
+        hint="find out whether the store was set back or is another one; "
+        "add --allow-older-channels if that is meant",
     )
     host.apply(STABLE)
     assert _serves(host) == ["1.10.0"]

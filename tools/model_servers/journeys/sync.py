@@ -152,7 +152,7 @@ class Sync:
             names = ", ".join(name for name, _ in failed)
             raise OutsideError(
                 f"{len(failed)} of {len(reviewed.pending())} models failed: {names}",
-                hint=failed[0][1].hint,
+                hint="`ms sync status` shows what answers",
             )
 
     def _run(
