@@ -148,6 +148,8 @@ class Sync:
                 failed.append((change.name, error))
             else:
                 self.diary.done(change)
+                if change.name in resolved.lifted:
+                    self.diary.lifts(change)
         if failed:
             names = ", ".join(name for name, _ in failed)
             raise OutsideError(
