@@ -366,7 +366,7 @@ def test_a_failed_move_is_the_disks_failure_and_can_be_repeated(
             _install(model_store, blob)
 
     assert "No space left on device" in str(caught.value)
-    assert caught.value.hint == "make room on the disk"
+    assert caught.value.hint.startswith("make room on the disk")
     assert model_store.installed() == {}
     blob.ranges.clear()
     _install(model_store, blob)
@@ -511,7 +511,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
         _install(model_store, blob)
 
     assert str(caught.value).startswith("tiny@1.0.0 needs ")
-    assert caught.value.hint == "make room on the disk"
+    assert caught.value.hint.startswith("make room on the disk")
     assert blob.ranges == []
 
 

@@ -237,3 +237,22 @@ def test_what_happens_is_written_as_json_lines(sync, tmp_path):
     assert events[-1]["model"] == "my_network"
     assert events[-1]["hint"]
     assert all(one["time"].endswith("Z") for one in events)
+
+
+def test_a_folder_that_is_not_mounted_is_no_empty_store(sync, tmp_path):
+    gone = (tmp_path / "not-mounted").as_uri()
+
+    status, out, err = sync("plan", store=gone)
+
+    assert (status, out) == (3, "")
+    assert f"there is no store in {tmp_path / 'not-mounted'}" in err
+    assert "hint: mount the folder, or correct store: in the host profile" in err
+    assert "note: there is no store in" in sync("status", store=gone)[1]
+
+
+def test_a_status_that_is_not_good_names_the_next_command(sync):
+    _, _, err = sync("status")
+
+    assert err == (
+        "hint: `ms sync doctor` looks at everything, `ms sync apply` repairs\n"
+    )

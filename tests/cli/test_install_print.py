@@ -158,3 +158,15 @@ def test_a_real_torchserve_takes_the_config(printed, tmp_path):
     assert list(served) == ["echo"]
     assert running is not None
     assert running.config["blacklist_env_vars"] == settings["blacklist_env_vars"]
+
+
+def test_torchserve_listens_where_the_profile_says(printed):
+    at = {
+        "management": "http://127.0.0.1:9001",
+        "inference": "http://127.0.0.1:9000",
+        "metrics": "http://127.0.0.1:9002",
+    }
+
+    config = properties(printed("--print", "config.properties", **at))
+
+    assert {name: config[f"{name}_address"] for name in at} == at

@@ -342,7 +342,7 @@ def test_a_disk_without_room_is_told_before_anything_is_read(
     with pytest.raises(OutsideError, match=r"^cat@1\.0 needs \d+ bytes in ") as caught:
         shop.fetch()
 
-    assert caught.value.hint == "make room on the disk"
+    assert caught.value.hint.startswith("make room on the disk")
     assert "read_range" not in {method for method, _ in shop.store.calls}
     assert shop.files() == []
 

@@ -317,5 +317,6 @@ def test_a_torchserve_that_does_not_run_is_told_as_such(
     assert str(caught.value).startswith(f"TorchServe does not answer at {address}: ")
     assert "refused" in str(caught.value)
     assert caught.value.hint == (
-        "start TorchServe, or correct torchserve: in the host profile"
+        "start TorchServe, or correct torchserve: in the host profile; "
+        "`ms sync doctor` looks at both"
     )

@@ -53,40 +53,51 @@ def environment(clone):
     return {**os.environ, "PATH": path, "CI": "true"}
 
 
-@pytest.fixture
-def second_terminal(clone, environment):
-    """Start commands that run until the test ends, as Ctrl-C would end them."""
-    started = []
+class Terminal:
+    """A command that runs beside the others."""
 
-    def start(step):
-        process = subprocess.Popen(
+    def __init__(self, step, folder, environment):
+        self._process = subprocess.Popen(
             f"exec {step.command}",
             shell=True,
-            cwd=clone,
+            cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
-        lines, ready = [], threading.Event()
+        self._until, self._ready = step.until, threading.Event()
+        self._lines = []
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
+        assert self._ready.wait(START_S), self._lines
+        assert self._process.poll() is None, "".join(self._lines)
 
-        def listen():
-            for line in process.stdout:
-                lines.append(line)
-                if step.until in line:
-                    ready.set()
-            ready.set()
+    def end(self, how):
+        """End it and all that it has started, and give its exit status."""
+        os.killpg(self._process.pid, how)
+        status = self._process.wait(30)
+        self._listener.join()
+        self._process.stdout.close()
+        return status
 
-        listener = threading.Thread(target=listen)
-        listener.start()
-        started.append((process, listener))
-        assert ready.wait(START_S), lines
-        assert process.poll() is None, "".join(lines)
+    def _listen(self):
+        for line in self._process.stdout:
+            self._lines.append(line)
+            if self._until in line:
+                self._ready.set()
+        self._ready.set()
+
+
+@pytest.fixture
+def second_terminal(clone, environment):
+    """Start commands that run until the test ends, as Ctrl-C would end them."""
+    started = []
+
+    def start(step):
+        started.append(Terminal(step, clone, environment))
 
     yield start
-    for process, listener in started:
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(30) == 0
-        listener.join()
-        process.stdout.close()
+    for terminal in started:
+        assert terminal.end(signal.SIGINT) == 0

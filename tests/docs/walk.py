@@ -5,12 +5,15 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 CHECKOUT = Path(__file__).parents[2]
 
 _BLOCK = re.compile(
     r"(?:<!-- (?P<note>[^\n]*) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)```\n", re.DOTALL
 )
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 _EXPORT = re.compile(r"export (\w+)=(.*)")
 
 
@@ -65,11 +68,25 @@ def walk(
     environment: Mapping[str, str],
     *,
     start: Callable[[Start], None] | None = None,
+    instead: Mapping[str, str] = NOTHING,
 ) -> int:
-    """Do what docs/*page* says in *folder*; give how many commands of ``ms`` it has."""
+    """Do what docs/*page* says; give how many commands of ``ms`` it has.
+
+    A command may fail only where the page then shows its status, with ``echo $?``.
+
+    Args:
+        page: its name.
+        folder: where its commands run.
+        environment: of its commands.
+        start: starts what runs in a second terminal.
+        instead: what stands on the page, by what is taken instead of it.
+    """
     environment = dict(environment)
-    commands = 0
-    for step in steps((CHECKOUT / "docs" / page).read_text("utf-8")):
+    commands, status, output = 0, 0, ""
+    text = (CHECKOUT / "docs" / page).read_text("utf-8")
+    for told, meant in instead.items():
+        text = text.replace(told, meant)
+    for step in steps(text):
         match step:
             case Write(path, content):
                 (folder / path).write_text(content, "utf-8")
@@ -80,20 +97,26 @@ def walk(
                 assert not shown
                 told = _done(f"printf %s {export[2]}", folder, environment)
                 environment[export[1]] = told.stdout
+            case Run("echo $?", shown):
+                assert (shown.strip(), status != 0) == (str(status), True)
+                status = 0
             case Run(command, shown):
+                assert status == 0, f"failed, and the page does not say so: {output}"
                 done = _done(command, folder, environment)
+                status = done.returncode
                 output = f"{done.stderr}{done.stdout}"
                 assert re.search(f"^{pattern(shown)}", output, re.DOTALL | re.M), (
                     f"$ {command}\n{output}\nthe page shows:\n{shown}"
                 )
                 commands += command.startswith("ms ")
+    assert status == 0
     return commands
 
 
 def _done(
     command: str, folder: Path, environment: Mapping[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
+    return subprocess.run(
         command,
         check=False,
         shell=True,
@@ -104,5 +127,3 @@ def _done(
         text=True,
         timeout=240,
     )
-    assert done.returncode == 0, f"{command}\n{done.stderr}{done.stdout}"
-    return done

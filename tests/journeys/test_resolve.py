@@ -66,7 +66,8 @@ def test_an_older_generation_of_a_channel_is_refused(host: Host) -> None:
     assert refusal == Refusal(
         reason="the channel stable is at generation 1 in memory://store, this host "
         "has seen 2",
-        hint="add --allow-older-channels if that is meant",
+        hint="find out whether the store was set back or is another one; "
+        "add --allow-older-channels if that is meant",
     )
     host.apply(STABLE)
     assert _serves(host) == ["1.10.0"]
@@ -205,6 +206,21 @@ def test_a_pin_after_a_rollback_is_lifted_by_a_newer_version(host: Host) -> None
         for one in host.memory.events()
         if one.what == "unpinned"
     ] == [("unpinned", "cat", "1.0.0")]
+
+
+def test_a_newer_version_that_fails_lifts_no_pin(host: Host) -> None:
+    host.apply({"cat": "1.0.0"})
+    bad = Version.parse("1.10.0")
+    host.sync.diary.pin(Ref.parse("cat@1.0.0"), why="slow", bad=bad)
+    host.publish(Ref.parse("cat@1.11.0"))
+    host.server.script("cat-1.11.0", crashes=True, load_error="broken")
+
+    with pytest.raises(OutsideError, match="1 of 1 models failed: cat"):
+        host.apply({"cat": "latest"})
+
+    # Else the next sync would bring the bad one back, once 1.11.0 is yanked.
+    assert host.memory.read().pins["cat"].bad == bad
+    assert _serves(host) == ["1.0.0"]
 
 
 def test_a_pin_needs_no_channel(host: Host) -> None:

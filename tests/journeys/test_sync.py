@@ -296,8 +296,10 @@ def test_one_broken_model_does_not_stop_the_others(host: Host) -> None:
         host.apply({"cat": "1.0.0", "dog": "1.0.0"}, recorder)
 
     assert str(caught.value) == "1 of 2 models failed: cat"
-    assert caught.value.hint == "correct the model; `ms test cat` tries it"
-    assert list(recorder.failures) == ["cat"]
+    assert caught.value.hint == "`ms sync status` shows what answers"
+    assert {name: error.hint for name, error in recorder.failures.items()} == {
+        "cat": "correct the model; `ms test cat` tries it"
+    }
     assert host.state() == {"dog": ("1.0.0", ["1.0.0"])}
 
 
@@ -674,3 +676,16 @@ def test_the_reason_is_shown_also_when_the_server_cannot_take_the_version_back(
     host.server.before_call = gone
 
     assert "no module 'x'" in _failure(host, {"cat": "1.0.0"})
+
+
+def test_what_cannot_be_loaded_any_more_is_laid_out_anew(host: Host) -> None:
+    host.apply({"cat": "1.0.0"})
+    # As after a restart of the server, which passed over it.
+    host.server.unregister("cat", "1.0.0")
+    config = host.root / CAT_1.entry / "model-config.yaml"
+    config.write_text("")
+
+    host.apply({"cat": "1.0.0"})
+
+    assert host.state() == {"cat": ("1.0.0", ["1.0.0"])}
+    assert config.read_text()

@@ -267,3 +267,18 @@ def test_settings_of_this_host_are_no_rot_and_weights_beside_them_are_mended(
 
     assert weights.read_bytes() == good
     assert host.model_store.serving(CAT_1).batch_size == 7
+
+
+def test_small_files_that_a_model_runs_in_are_mended_as_its_own(host: Host) -> None:
+    dog = host.release(DOG)
+    config = host.root / DOG.entry / member(dog, "model-config.yaml")
+    good = config.read_text()
+    config.write_text("")
+
+    report = verify(host)
+
+    assert [one.members for one in report.rots] == [("model-config.yaml",)]
+    assert config.read_text() == good
+    # What the model writes there must not reach its tree.
+    assert config.stat().st_nlink == 1
+    assert verify(host).rots == []

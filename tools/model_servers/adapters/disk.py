@@ -17,7 +17,7 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 SPARE_BYTES = 64 * 2**20
 """What must be left on a disk after a fetch."""
 
-_MAKE_ROOM = "make room on the disk"
+_MAKE_ROOM = "make room on the disk; on a host, `ms sync prune` shows how"
 
 
 def check_room(folder: Path, needed_bytes: int, *, what: str) -> None:

@@ -44,12 +44,21 @@ _TRIES = 64
 class LocalStore:
     """Keys are paths below a folder; a file appears complete or not at all."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, is_new: bool = True) -> None:
+        """Name the folder.
+
+        Args:
+            root: the folder.
+            is_new: whether it may be missing, as before the first release. For
+                those who only read, a missing folder is one that is not mounted.
+        """
         self._root = root
+        self._is_new = is_new
         self.address = f"file://{root}"
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield every key that starts with *prefix*, sorted."""
+        self._check_there()
         with _outside(self.address):
             keys = [
                 key
@@ -60,6 +69,7 @@ class LocalStore:
 
     def stat(self, key: str) -> Stored | None:
         """Say how large an object is; None if there is none."""
+        self._check_there()
         with _outside(self.address):
             try:
                 found = (self._root / key).stat()
@@ -69,6 +79,7 @@ class LocalStore:
 
     def read(self, key: str) -> bytes | None:
         """Give a small object; None if there is none."""
+        self._check_there()
         with _outside(self.address):
             try:
                 return (self._root / key).read_bytes()
@@ -199,6 +210,13 @@ class LocalStore:
     def abort(self, leftover: Leftover) -> None:
         """Remove what a writer has left; done if it is gone."""
         self.delete(leftover.handle)
+
+    def _check_there(self) -> None:
+        if not self._is_new and not self._root.is_dir():
+            raise OutsideError(
+                f"there is no store in {self._root}",
+                hint="mount the folder, or correct store: in the host profile",
+            )
 
     def _files(self, prefix: str) -> Iterator[str]:
         start = self._root / prefix.rpartition("/")[0]

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from model_servers.adapters import delta, disk, documents
+from model_servers.adapters.entries import why_unusable
 from model_servers.adapters.releases import read_release
 from model_servers.adapters.requirements import Requirements
 from model_servers.core.delta import Place, Wanted, missing_bytes, places_in_tree
@@ -39,7 +40,7 @@ from model_servers.core.names import Ref
 from model_servers.core.overlay import Overlay, overlay_digest, with_overlay
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
-from model_servers.errors import RefusedError
+from model_servers.errors import OutsideError, RefusedError
 from model_servers.ports import NO_OVERLAY, OnBytes
 
 _HOME = ".model-servers"
@@ -127,6 +128,19 @@ class LocalModelStore:
                 self._make_tree(release, tree, read_range, on_bytes)
             work = self._make_work(tree, overlay)
             self._link(release.ref, work)
+
+    def restore(self, ref: Ref) -> None:
+        """Lay out anew what runs of an installed release, if it cannot be loaded."""
+        if not why_unusable(self._root, ref):
+            return
+        with disk.failures("the model store"):
+            self._make_work(self._tree(ref), _read_overlay(self._root / ref.entry))
+        reason = why_unusable(self._root, ref)
+        if reason:
+            raise OutsideError(
+                f"{ref} cannot be loaded: {reason}",
+                hint="`ms sync verify` mends what has rotted",
+            )
 
     def forget(self, ref: Ref) -> None:
         """Take an installed release off the disk; its requirements stay."""

@@ -200,7 +200,8 @@ class TorchServeApi:
         except urllib3.exceptions.HTTPError as error:
             raise OutsideError(
                 f"TorchServe does not answer at {_origin(url)}: {_reason(error)}",
-                hint="start TorchServe, or correct torchserve: in the host profile",
+                hint="start TorchServe, or correct torchserve: in the host profile; "
+                "`ms sync doctor` looks at both",
             ) from error
 
 

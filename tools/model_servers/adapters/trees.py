@@ -7,10 +7,12 @@ it under another name.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from model_servers.adapters import delta, disk
 from model_servers.adapters.hashing import CHUNK_BYTES
 from model_servers.adapters.releases import read_release
 from model_servers.core.delta import Place, Wanted, places_in_tree
+from model_servers.core.layout import MANIFEST
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError
@@ -75,7 +78,7 @@ class LocalTrees:
             are_right = pool.map(
                 lambda member: all(
                     _is_right(file, member.sha256, on_bytes)
-                    for file in self._files(release, member.path, member.length)
+                    for file in self._files(release, member.path)
                 ),
                 members,
             )
@@ -147,28 +150,25 @@ class LocalTrees:
     def _tree(self, release: Release) -> Path:
         return self._trees / release.archive.sha256
 
-    def _files(self, release: Release, path: str, length: int) -> Iterator[Path]:
+    def _files(self, release: Release, path: str) -> Iterator[Path]:
         """Yield the files that a member is: of the tree, and of what runs in it."""
         inside = self._tree(release) / path
         yield inside
-        if length < _SHARED_FROM_BYTES:
-            return
         for folder in sorted((self._home / "work").glob(f"{release.archive.sha256}*")):
             at_work = folder / path
             are_there = at_work.exists() and inside.exists()
+            if _is_own_config(folder, path):
+                continue
             if not (are_there and at_work.samefile(inside)):
                 yield at_work
 
     def _share(self, release: Release, path: str, length: int) -> None:
         """Let what runs in a tree have the mended file too."""
-        for file in list(self._files(release, path, length))[1:]:
+        for file in list(self._files(release, path))[1:]:
             file.parent.mkdir(parents=True, exist_ok=True)
             fresh = file.with_name(f".mending-{file.name}")
             fresh.unlink(missing_ok=True)
-            try:
-                os.link(self._tree(release) / path, fresh)
-            except OSError:
-                shutil.copyfile(self._tree(release) / path, fresh)
+            _share(self._tree(release) / path, fresh, length)
             fresh.replace(file)
 
     def _places(
@@ -211,6 +211,26 @@ def _is_right(file: Path, sha256: str, on_bytes: OnBytes) -> bool:
     except OSError:  # gone, or a disk that cannot read it any more
         return False
     return digest.hexdigest() == sha256
+
+
+def _is_own_config(work: Path, path: str) -> bool:
+    """Say whether a member is a model config that has settings of this host."""
+    if "-" not in work.name:
+        return False
+    try:
+        manifest = json.loads((work / MANIFEST).read_bytes())
+        return bool(path == manifest["model"].get("configFile"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return True
+
+
+def _share(source: Path, target: Path, length: int) -> None:
+    """Link a large file; copy a small one, which a model may write into."""
+    if length >= _SHARED_FROM_BYTES:
+        with suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copyfile(source, target)
 
 
 def _take_place(fresh: Path, file: Path) -> None:

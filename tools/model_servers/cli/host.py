@@ -126,6 +126,10 @@ def status(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         print(json.dumps(host_report.status_mapping(found, state), indent=2))
     else:
         print(host_report.status_text(found, state, server=sync.server.address))
+    if not found.is_healthy:
+        say("hint: `ms sync doctor` looks at everything, `ms sync apply` repairs")
+    elif not found.is_in_sync and not found.store_error:
+        say("hint: `ms sync plan` shows what would be done")
     is_green = found.is_healthy or not options.ready
     return ExitStatus.DONE if is_green else ExitStatus.OUTSIDE
 

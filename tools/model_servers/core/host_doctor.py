@@ -86,7 +86,7 @@ def _model_store(facts: HostFacts) -> Check:
             "model store",
             found=f"{folder.path} cannot be written",
             expected=expected,
-            fix="run ms as TorchServe's user, or give that user the folder",
+            fix="make the folder for TorchServe's user, and run ms as that user",
         )
     return _judged(
         "model store",

@@ -62,7 +62,7 @@ def settings(host: HostProfile, place: Place) -> Mapping[str, tuple[str, str]]:
             host.management,
             "who reaches this can run any code here: loopback only",
         ),
-        "metrics_address": ("http://127.0.0.1:8082", "there is no token before it"),
+        "metrics_address": (host.metrics, "there is no token before it"),
         "grpc_inference_address": ("127.0.0.1", "gRPC would listen elsewhere too"),
         "grpc_management_address": ("127.0.0.1", "as management_address"),
         "enable_model_api": (

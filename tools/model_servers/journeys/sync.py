@@ -148,11 +148,13 @@ class Sync:
                 failed.append((change.name, error))
             else:
                 self.diary.done(change)
+                if change.name in resolved.lifted:
+                    self.diary.lifts(change)
         if failed:
             names = ", ".join(name for name, _ in failed)
             raise OutsideError(
                 f"{len(failed)} of {len(reviewed.pending())} models failed: {names}",
-                hint=failed[0][1].hint,
+                hint="`ms sync status` shows what answers",
             )
 
     def _run(

@@ -84,6 +84,13 @@ class ModelStore(Protocol):
                 cannot be installed.
         """
 
+    def restore(self, ref: Ref) -> None:
+        """Lay out anew what runs of an installed release, if it cannot be loaded.
+
+        Raises:
+            OutsideError: its tree is damaged too, or the disk fails.
+        """
+
     def forget(self, ref: Ref) -> None:
         """Take an installed release off the disk; done if it is not there."""
 

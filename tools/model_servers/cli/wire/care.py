@@ -10,7 +10,7 @@ from pathlib import Path
 
 from model_servers.cli.settings import Settings
 from model_servers.cli.wire.hosts import model_store, model_store_path, sync
-from model_servers.cli.wire.stores import store
+from model_servers.cli.wire.stores import host_store
 from model_servers.core.gpus import Gpus
 from model_servers.core.profile import HostProfile
 from model_servers.journeys.admission import Admit
@@ -44,7 +44,7 @@ def admit(settings: Settings, host: HostProfile) -> Admit:
     return Admit(
         probe=_Probe(),
         model_store=model_store(host),
-        store=store(settings.store or host.store, endpoint_url=settings.endpoint_url),
+        store=host_store(settings, host),
         read_config=released_config.serving,
         headroom_mib=host.policy.memory_headroom_mib,
     )
@@ -55,7 +55,7 @@ def verify(settings: Settings, host: HostProfile) -> Verify:
     from model_servers.adapters.releases import StoredReleases
     from model_servers.adapters.trees import LocalTrees
 
-    at = store(settings.store or host.store, endpoint_url=settings.endpoint_url)
+    at = host_store(settings, host)
     return Verify(
         trees=LocalTrees(model_store_path(host)), store=at, releases=StoredReleases(at)
     )

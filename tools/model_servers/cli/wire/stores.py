@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
 from model_servers.core.given import GivenArchive
+from model_servers.core.profile import HostProfile
 from model_servers.errors import RequestError
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.channels import Channels
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     )
 
 
-def store(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
-    """Give the store at *url*."""
+def store(
+    url: str | None, *, endpoint_url: str | None, is_new: bool = True
+) -> ProbedStore:
+    """Give the store at *url*; a folder may be missing if it *is_new*."""
     if url is None:
         raise RequestError(
             "no store is given",
@@ -36,7 +39,7 @@ def store(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
     if scheme == "file" and rest.startswith("/"):
         from model_servers.adapters.local_store import LocalStore
 
-        return LocalStore(Path(unquote(rest)))
+        return LocalStore(Path(unquote(rest)), is_new=is_new)
     bucket, _, prefix = rest.partition("/")
     if scheme == "s3" and separator and bucket:
         return _s3_store(bucket, prefix, endpoint_url)
@@ -44,6 +47,12 @@ def store(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
         f"the store {url!r} is neither file:///folder nor s3://bucket/prefix",
         hint="correct --store",
     )
+
+
+def host_store(settings: Settings, host: HostProfile) -> ProbedStore:
+    """Give the store that a host reads."""
+    url = settings.store or host.store
+    return store(url, endpoint_url=settings.endpoint_url, is_new=False)
 
 
 def releases(at: Store) -> Releases:

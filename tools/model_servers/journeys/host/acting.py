@@ -97,6 +97,7 @@ class Acting:
             case Install():
                 self._install(action, releases[action.ref], watcher)
             case Register(ref=ref):
+                self.model_store.restore(ref)
                 self.loading.load(ref)
             case Revive(ref=ref):
                 # Not those it has: an interrupted revival leaves none.
@@ -131,7 +132,7 @@ class Acting:
         reason = why_wrong(ref, verdicts)
         if reason:
             raise OutsideError(
-                reason, hint="correct the model, or the case if the change is meant"
+                reason, hint=f"correct the model; `ms test {ref.name}` tries it"
             )
         self.model_store.mark_answered(ref)
 

@@ -26,15 +26,19 @@ class Diary:
     """What is done to models that get another version."""
 
     def applies(self, resolved: Resolved, *, store: str) -> None:
-        """Remember the channels that are applied; forget pins that have done."""
+        """Remember the channels that are applied."""
         memory = self.memory.read()
-        seen = memory.with_generations(store, resolved.generations)
-        for name in resolved.lifted:
-            seen = seen.with_pin(name, None)
-        self._write(memory, seen)
-        for name in resolved.lifted:
-            pinned = str(memory.pins[name].version)
-            self.note("unpinned", name, pinned, None, why="a newer version is wanted")
+        self._write(memory, memory.with_generations(store, resolved.generations))
+
+    def lifts(self, change: Change) -> None:
+        """Forget a pin that has done, now that a newer version answers."""
+        memory = self.memory.read()
+        pin = memory.pins.get(change.name)
+        if pin is None or change.sign is Sign.REFUSE:
+            return
+        self._write(memory, memory.with_pin(change.name, None))
+        why = "a newer version answers"
+        self.note("unpinned", change.name, str(pin.version), None, why=why)
 
     def pin(
         self, ref: Ref, *, why: str, bad: Version | None = None, who: str = ""

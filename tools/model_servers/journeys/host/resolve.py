@@ -154,7 +154,8 @@ class _Lookup:
             raise RefusedError(
                 f"the channel {channel} is at generation {generation} in "
                 f"{self.journey.store.address}, this host has seen {seen}",
-                hint="add --allow-older-channels if that is meant",
+                hint="find out whether the store was set back or is another one; "
+                "add --allow-older-channels if that is meant",
             )
         if not generation:
             raise RefusedError(
