@@ -24,7 +24,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,9 @@ _COPY_BELOW_BYTES = 2**20
 
 _FICLONE = 0x40049409
 
+_PID_BYTES = 10
+"""So many that writing over another process needs no room on the disk."""
+
 
 class LocalModelStore:
     """The model store below one folder of this machine."""
@@ -73,19 +76,14 @@ class LocalModelStore:
         """
         with disk.failures("the model store"):
             self._home.mkdir(parents=True, exist_ok=True)
-        with (self._home / "lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                lock.seek(0)
-                raise RefusedError(
-                    f"another ms is at work on {self._root}: process {lock.read()}",
-                    hint="wait until it is done, or stop it",
-                ) from error
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+            lock = os.open(
+                self._home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+            )
+        try:
+            self._take(lock)
             yield
+        finally:
+            os.close(lock)
 
     def installed(self) -> dict[Ref, Installed]:
         """List the releases that are ready to be registered."""
@@ -180,6 +178,19 @@ class LocalModelStore:
         """Forget the report, before a new try."""
         with disk.failures("the model store"):
             (self._root / ref.entry / _LOAD_ERROR).unlink(missing_ok=True)
+
+    def _take(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(lock, _PID_BYTES, 0).decode(errors="replace").strip()
+            raise RefusedError(
+                f"another ms is at work on {self._root}: process {holder}",
+                hint="wait until it is done, or stop it",
+            ) from error
+        # Who makes room on a full disk needs the lock, but nobody needs to know who.
+        with suppress(OSError):
+            os.pwrite(lock, str(os.getpid()).encode().ljust(_PID_BYTES), 0)
 
     def _installed(self) -> Iterator[tuple[Ref, Installed]]:
         for entry in sorted(self._root.iterdir()):
