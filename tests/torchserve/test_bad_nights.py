@@ -3,6 +3,7 @@ nothing unverified can be seen, and a plain ``ms sync apply`` puts all right."""
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import time
@@ -14,6 +15,7 @@ import pytest
 
 from model_servers.adapters.s3_store import S3Store
 from model_servers.adapters.torchserve_api import TorchServeApi
+from model_servers.cli.main import main
 from servers.proxy import Fault, Proxy, Refusal, proxy
 from servers.s3 import S3Server
 from torchserve.hosts import (
@@ -183,7 +185,7 @@ def test_a_disk_that_is_full_leaves_the_old_version_answering(
 ) -> None:
     chance = random.Random(kills)
     with Clients(host.url) as clients:
-        for at in [1, *(chance.randint(2, 60) for _ in range(kills // 2))]:
+        for at in [1, *(chance.randint(2, 60) for _ in range(kills // 4))]:
             old, new = ask_for_the_other(host)
             process = host.child("full-at-event", at)
             _, err = process.communicate()
@@ -248,3 +250,54 @@ def test_a_store_that_fails_or_lies_leaves_the_old_version_answering(
 
     assert host.served() == [(new, True)]
     assert clients.failed() == []
+
+
+def test_a_second_sync_on_the_host_refuses_and_names_the_first(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, new = ask_for_the_other(host)
+    first = host.child("wait-at-action", 1)
+    assert first.stdout is not None
+    while first.stdout.readline() not in ("waits\n", ""):
+        pass
+
+    second = host.sync()
+    err = capsys.readouterr().err
+    seen = host.sync("plan")
+    _, first_err = first.communicate("go on\n")
+
+    assert second == 4
+    assert f"another ms is at work on {host.model_store}: process {first.pid}\n" in err
+    assert seen == 0
+    assert first.returncode == 0, first_err
+    assert host.served() == [(new, True)]
+
+
+def test_two_hosts_follow_two_channels_of_one_store(
+    host: Host, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def point(**channels: str) -> None:
+        document = {"schema": 1, "channels": channels}
+        file = host.folder / "registry-2" / "cat" / "channels.yaml"
+        file.write_text(json.dumps(document))
+        flags = ["--registry", str(file.parents[1]), "--store", host.store]
+        assert main(["channels", "publish", *flags]) == 0
+
+    ((old, _),) = host.served()
+    new = VERSIONS[old]
+    point(stable=old, canary=new)
+    host.wants("stable")
+    assert host.sync() == 0
+    with running(Host(host.folder, name="other"), wants="canary") as other:
+        before = host.served(), other.served()
+        point(stable=new, canary=new)
+        syncs = [one.child("none", 0) for one in (host, other)]
+        for sync in syncs:
+            _, err = sync.communicate()
+            assert sync.returncode == 0, err
+
+        assert before == ([(old, True)], [(new, True)])
+        assert (host.served(), other.served()) == ([(new, True)], [(new, True)])
+    capsys.readouterr()
+    assert host.sync("history", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[-1]["why"] == "stable"
