@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from model_servers.adapters import delta, disk, documents
-from model_servers.adapters.releases import read_release
+from model_servers.adapters.releases import read_record
 from model_servers.adapters.requirements import Requirements
 from model_servers.core.delta import Place, Wanted, missing_bytes, places_in_tree
 from model_servers.core.golden import GoldenCase
@@ -108,7 +108,7 @@ class LocalModelStore:
             return None
         record = self._tree(ref).with_suffix(".json")
         with disk.failures("the model store"):
-            return read_release(record.read_bytes(), shown_as=str(record))
+            return read_record(record.read_bytes(), shown_as=str(record))
 
     def install(
         self,
@@ -222,7 +222,7 @@ class LocalModelStore:
         for record in sorted(self._trees.glob("*.json")):
             tree = record.with_suffix("")
             if tree.is_dir():
-                yield tree, read_release(record.read_bytes(), shown_as=str(record))
+                yield tree, read_record(record.read_bytes(), shown_as=str(record))
 
     def _local_members(self) -> dict[str, Path]:
         """Find the members that trees of this host hold, by their digest."""

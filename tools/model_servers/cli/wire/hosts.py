@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_servers.cli.settings import Settings
-from model_servers.cli.wire.stores import channels, store
+from model_servers.cli.wire.stores import channels, store_when_asked
 from model_servers.core.names import Ref
 from model_servers.core.profile import HostProfile
 from model_servers.core.spec import Serving
@@ -66,7 +66,9 @@ def sync(settings: Settings, host: HostProfile) -> Sync:
     from model_servers.adapters.releases import StoredReleases
     from model_servers.adapters.torchserve_api import TorchServeApi, TorchServeMetrics
 
-    at = store(settings.store or host.store, endpoint_url=settings.endpoint_url)
+    at = store_when_asked(
+        settings.store or host.store, endpoint_url=settings.endpoint_url
+    )
     here = model_store(host)
     return Sync(
         server=TorchServeApi(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
@@ -44,6 +45,31 @@ def store(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
         f"the store {url!r} is neither file:///folder nor s3://bucket/prefix",
         hint="correct --store",
     )
+
+
+def store_when_asked(url: str | None, *, endpoint_url: str | None) -> ProbedStore:
+    """Give the store at *url*; an S3 client is made once something is asked of it.
+
+    A rollback asks nothing, and should not wait for a client.
+    """
+    if url is None or not url.startswith("s3://"):
+        return store(url, endpoint_url=endpoint_url)
+    return cast("ProbedStore", _WhenAsked(url.rstrip("/"), endpoint_url))
+
+
+class _WhenAsked:
+    """Stands for a store until it is made."""
+
+    def __init__(self, address: str, endpoint_url: str | None) -> None:
+        self.address = address
+        self._endpoint_url = endpoint_url
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @cached_property
+    def _store(self) -> ProbedStore:
+        return store(self.address, endpoint_url=self._endpoint_url)
 
 
 def releases(at: Store) -> Releases:
