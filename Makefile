@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test soak check fix docs clean \
-	bench-handler bench-validate bench-release bench-site
+	bench-handler bench-validate bench-release bench-site bench-sync
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,8 +19,8 @@ demo: $(INSTALLED) ## The whole way: validate, build, publish, serve and ask eve
 test: $(INSTALLED) ## Run all tests
 	@$(VENV)/bin/pytest -q $(OPTIONS)
 
-soak: $(INSTALLED) ## Kill publishers and fetches at many random points; OPTIONS=--kills=1000
-	@$(VENV)/bin/pytest -q tests/journeys/test_killed.py tests/contract/test_fetch_killed.py --kills=100 --timeout=0 $(OPTIONS)
+soak: $(INSTALLED) ## Kill publishers, fetches and syncs at many random points; OPTIONS=--kills=1000
+	@$(VENV)/bin/pytest -q tests/journeys/test_killed.py tests/contract/test_fetch_killed.py tests/torchserve/test_bad_nights.py --kills=100 --timeout=0 $(OPTIONS)
 
 check: $(INSTALLED) ## Run the linter and the type checker
 	@$(VENV)/bin/ruff check
@@ -46,6 +46,9 @@ bench-release: $(INSTALLED) ## Time builds and fetches beside other tools; OPTIO
 
 bench-site: $(INSTALLED) ## Time `ms site` for 1,000 models of 10 versions
 	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.site
+
+bench-sync: $(INSTALLED) ## Time a host's fetches, plans and loads; OPTIONS=--quick
+	@PYTHONPATH=tests $(VENV)/bin/python -m benchmarks.sync $(OPTIONS)
 
 clean: ## Remove what the other targets made
 	@rm -rf $(VENV) .work dist

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
 import os
 import sys
 import threading
@@ -24,7 +26,7 @@ from model_servers.core.names import Ref
 from model_servers.core.release import Archive, Release, ReleasedMember
 from model_servers.core.segments import SEGMENT_MAX_BYTES, Run, Segment
 from model_servers.core.spec import Serving
-from model_servers.errors import OutsideError, RefusedError
+from model_servers.errors import OutsideError, RefusedError, RequestError
 from model_servers.journeys.build import Build
 from zoo import CHECKPOINT, HANDLER, make_model
 
@@ -728,6 +730,35 @@ def test_a_second_sync_is_refused_and_the_first_one_named(
     assert caught.value.hint == "wait until it is done, or stop it"
     with other.locked():
         pass
+
+
+def test_who_makes_room_on_a_full_disk_gets_the_lock(
+    model_store: LocalModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with model_store.locked():
+        pass
+    monkeypatch.setattr(os, "pwrite", full)
+
+    with model_store.locked(), pytest.raises(RefusedError), model_store.locked():
+        pytest.fail("there are two of them")
+
+
+def test_a_record_of_a_newer_ms_is_refused(
+    model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
+) -> None:
+    blob = released()
+    _install(model_store, blob)
+    (record,) = (root / ".model-servers" / "trees").glob("*.json")
+    record.chmod(0o644)
+    record.write_text(json.dumps({**json.loads(record.read_bytes()), "schema": 2}))
+
+    with pytest.raises(RequestError) as caught:
+        model_store.release(TINY)
+
+    assert str(record) in str(caught.value)
 
 
 def _wheel(folder: Path, *, text: str = "NUMBER = 42\n") -> str:

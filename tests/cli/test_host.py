@@ -1,6 +1,7 @@
 """``ms sync`` on the command line: what operators and programs read."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,17 @@ def test_what_cannot_be_asked_for_is_explained(sync, arguments, message):
     assert status == 2
     assert message in err
     assert "hint: " in err
+
+
+def test_a_rollback_needs_no_client_of_a_store(sync, monkeypatch):
+    monkeypatch.delitem(sys.modules, "model_servers.adapters.s3_store", raising=False)
+    monkeypatch.setitem(sys.modules, "boto3", None)  # importing it fails
+
+    status, _, err = sync("rollback", "my_network", "--store", "s3://releases")
+
+    assert status == 2
+    assert "this host serves no my_network" in err
+    assert "stores in S3 need boto3" in sync("plan", "--store", "s3://releases")[2]
 
 
 def test_a_host_that_serves_nothing_is_not_ready(sync, tmp_path):

@@ -24,13 +24,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from model_servers.adapters import delta, disk, documents
 from model_servers.adapters.entries import why_unusable
-from model_servers.adapters.releases import read_release
+from model_servers.adapters.releases import read_record
 from model_servers.adapters.requirements import Requirements
 from model_servers.core.delta import Place, Wanted, missing_bytes, places_in_tree
 from model_servers.core.golden import GoldenCase
@@ -55,6 +55,9 @@ _COPY_BELOW_BYTES = 2**20
 
 _FICLONE = 0x40049409
 
+_PID_BYTES = 10
+"""So many that writing over another process needs no room on the disk."""
+
 
 class LocalModelStore:
     """The model store below one folder of this machine."""
@@ -74,19 +77,14 @@ class LocalModelStore:
         """
         with disk.failures("the model store"):
             self._home.mkdir(parents=True, exist_ok=True)
-        with (self._home / "lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                lock.seek(0)
-                raise RefusedError(
-                    f"another ms is at work on {self._root}: process {lock.read()}",
-                    hint="wait until it is done, or stop it",
-                ) from error
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+            lock = os.open(
+                self._home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+            )
+        try:
+            self._take(lock)
             yield
+        finally:
+            os.close(lock)
 
     def installed(self) -> dict[Ref, Installed]:
         """List the releases that are ready to be registered."""
@@ -111,7 +109,7 @@ class LocalModelStore:
             return None
         record = self._tree(ref).with_suffix(".json")
         with disk.failures("the model store"):
-            return read_release(record.read_bytes(), shown_as=str(record))
+            return read_record(record.read_bytes(), shown_as=str(record))
 
     def install(
         self,
@@ -195,6 +193,19 @@ class LocalModelStore:
         with disk.failures("the model store"):
             (self._root / ref.entry / _LOAD_ERROR).unlink(missing_ok=True)
 
+    def _take(self, lock: int) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(lock, _PID_BYTES, 0).decode(errors="replace").strip()
+            raise RefusedError(
+                f"another ms is at work on {self._root}: process {holder}",
+                hint="wait until it is done, or stop it",
+            ) from error
+        # Who makes room on a full disk needs the lock, but nobody needs to know who.
+        with suppress(OSError):
+            os.pwrite(lock, str(os.getpid()).encode().ljust(_PID_BYTES), 0)
+
     def _installed(self) -> Iterator[tuple[Ref, Installed]]:
         for entry in sorted(self._root.iterdir()):
             ref = _ref(entry.name)
@@ -225,7 +236,7 @@ class LocalModelStore:
         for record in sorted(self._trees.glob("*.json")):
             tree = record.with_suffix("")
             if tree.is_dir():
-                yield tree, read_release(record.read_bytes(), shown_as=str(record))
+                yield tree, read_record(record.read_bytes(), shown_as=str(record))
 
     def _local_members(self) -> dict[str, Path]:
         """Find the members that trees of this host hold, by their digest."""

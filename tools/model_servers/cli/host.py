@@ -89,7 +89,7 @@ def plan(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what applying would do."""
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
-    found = planned(options, settings, profile, sync)
+    found = planned(options, profile, sync)
     _show(found, sync, options)
     if found.plan.refused():
         return _tell_refused(found.plan)
@@ -106,7 +106,7 @@ def apply(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         watcher() as console,
         events(console, options.events, wire.now) as told,
     ):
-        found = planned(options, settings, profile, sync)
+        found = planned(options, profile, sync)
         reviewed(found.plan, options.plan)
         _show(found, sync, options)
         try:

@@ -110,7 +110,7 @@ def _synced(
         except RefusedError as error:
             return _ended(Outcome.BUSY, error)
         console = stack.enter_context(watcher())
-        found = planned(options, settings, profile, sync)
+        found = planned(options, profile, sync)
         refused = found.plan.refused()
         result = Round(
             outcome=Outcome.REFUSED if refused else Outcome.DONE,

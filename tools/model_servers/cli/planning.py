@@ -6,7 +6,6 @@ import argparse
 from dataclasses import dataclass, replace
 
 from model_servers.cli import flags, wire
-from model_servers.cli.settings import Settings
 from model_servers.core.admission import Admission
 from model_servers.core.changes import Plan
 from model_servers.core.guards import Override
@@ -24,14 +23,12 @@ class Planned:
     admission: Admission
 
 
-def planned(
-    options: argparse.Namespace, settings: Settings, profile: HostProfile, sync: Sync
-) -> Planned:
+def planned(options: argparse.Namespace, profile: HostProfile, sync: Sync) -> Planned:
     """Look at the store, the server and the GPUs, and say what applying would do."""
     allow = flags.allowed(options)
     resolved = sync.resolved(profile.models, allow=allow)
     observed = sync.observe()
-    desired, admission = wire.admit(settings, profile).run(
+    desired, admission = wire.admit(profile, sync.store).run(
         resolved.desired, observed, allow_downtime=Override.DOWNTIME in allow
     )
     return Planned(

@@ -14,6 +14,7 @@ from model_servers.core.segments import Run, Segment, covers, gaps
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+RELEASE_SCHEMA_NUMBER = 1
 _RELEASE_FILE = "release.json"
 
 
@@ -88,7 +89,7 @@ class Release:
         archive = self.archive
         return canonical_json(
             {
-                "schema": 1,
+                "schema": RELEASE_SCHEMA_NUMBER,
                 "name": self.ref.name,
                 "version": str(self.ref.version),
                 "archive": {

@@ -17,6 +17,7 @@ from model_servers.journeys.admission import Admit
 from model_servers.journeys.host_doctor import LookAtHost
 from model_servers.journeys.prune import Prune
 from model_servers.journeys.verify import Verify
+from model_servers.ports import Store
 
 
 class _Probe:
@@ -37,14 +38,14 @@ class _Probe:
         return gpu_environment.mask(pids, os.environ)
 
 
-def admit(settings: Settings, host: HostProfile) -> Admit:
-    """Give the admission to the GPUs of this machine."""
+def admit(host: HostProfile, at: Store) -> Admit:
+    """Give the admission to the GPUs of this machine, of releases in the store *at*."""
     from model_servers.adapters import released_config
 
     return Admit(
         probe=_Probe(),
         model_store=model_store(host),
-        store=host_store(settings, host),
+        store=at,
         read_config=released_config.serving,
         headroom_mib=host.policy.memory_headroom_mib,
     )

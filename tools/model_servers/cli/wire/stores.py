@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
@@ -50,9 +51,29 @@ def store(
 
 
 def host_store(settings: Settings, host: HostProfile) -> ProbedStore:
-    """Give the store that a host reads."""
+    """Give the store that a host reads; an S3 client is made once it is asked.
+
+    A rollback asks nothing, and should not wait for a client.
+    """
     url = settings.store or host.store
+    if url is not None and url.startswith("s3://"):
+        return cast("ProbedStore", _WhenAsked(url.rstrip("/"), settings.endpoint_url))
     return store(url, endpoint_url=settings.endpoint_url, is_new=False)
+
+
+class _WhenAsked:
+    """Stands for a store until it is made."""
+
+    def __init__(self, address: str, endpoint_url: str | None) -> None:
+        self.address = address
+        self._endpoint_url = endpoint_url
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @cached_property
+    def _store(self) -> ProbedStore:
+        return store(self.address, endpoint_url=self._endpoint_url)
 
 
 def releases(at: Store) -> Releases:
