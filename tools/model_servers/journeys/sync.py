@@ -144,7 +144,9 @@ class Sync:
             except ModelServersError as error:
                 watcher.failed(change, error)
                 if not isinstance(error, SoakError):
-                    self.diary.failed(change, error)
+                    # A disk that is full forgets; the other models go on.
+                    with suppress(ModelServersError):
+                        self.diary.failed(change, error)
                 failed.append((change.name, error))
             else:
                 self.diary.done(change)
