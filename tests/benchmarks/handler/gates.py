@@ -1,4 +1,4 @@
-"""The numbers that issue 3 asks for, held against what a run found."""
+"""The numbers that the handler is held to, beside what a run found."""
 
 from __future__ import annotations
 

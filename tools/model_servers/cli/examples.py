@@ -16,7 +16,7 @@ version: 1.10    # the number 1.1; write "1.10\"""",
 registry/my-network/   registry/my_network/""",
     Code.OUTSIDE_MODEL: """\
 build:
-  extra_files: [../shared/model.py]""",
+  extra_files: [../common/model.py]""",
     Code.EXTRA_FILES: """\
 # model.yaml
 build:
