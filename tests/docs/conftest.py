@@ -30,7 +30,7 @@ def clone(tmp_path):
     _git(clone, "config", "user.email", "contributor@example.org")
     _git(clone, "add", "--all")
     _git(clone, "commit", "--quiet", "--allow-empty", "--message", "As it is")
-    _git(clone, "branch", "--force", "main")
+    _git(clone, "switch", "--quiet", "--force-create", "main")
     return clone
 
 
