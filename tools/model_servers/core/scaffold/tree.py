@@ -17,8 +17,17 @@ _CANNOT_BE_MADE = ("q", "float4", "bits")
 """Beginnings of dtypes in which torch makes no tensor of zeros."""
 
 _MODULE_HAS = """
-T_destination add_module apply bfloat16 buffers call_super_init children compile
-cpu cuda double dump_patches eval extra_repr float forward get_buffer
+T_destination _apply _backward_hooks _backward_pre_hooks _buffers _call_impl
+_compiled_call_impl _forward_hooks _forward_hooks_always_called
+_forward_hooks_with_kwargs _forward_pre_hooks _forward_pre_hooks_with_kwargs
+_get_backward_hooks _get_backward_pre_hooks _get_name _is_full_backward_hook
+_load_from_state_dict _load_state_dict_post_hooks _load_state_dict_pre_hooks
+_maybe_warn_non_full_backward_hook _modules _named_members
+_non_persistent_buffers_set _parameters _register_load_state_dict_pre_hook
+_register_state_dict_hook _replicate_for_data_parallel _save_to_state_dict
+_slow_forward _state_dict_hooks _state_dict_pre_hooks _version
+_wrapped_call_impl add_module apply bfloat16 buffers call_super_init children
+compile cpu cuda double dump_patches eval extra_repr float forward get_buffer
 get_extra_state get_parameter get_submodule half ipu load_state_dict modules
 mtia named_buffers named_children named_modules named_parameters parameters
 register_backward_hook register_buffer register_forward_hook
@@ -118,7 +127,7 @@ def _insert(root: dict[str, _Entry], tensor: Tensor) -> None:
     shown = repr(tensor.name[:200])
     if not all([*owners, own]) or not tensor.name.isprintable():
         raise ValueError(f"{shown} is no name of a parameter")
-    if own in TAKEN:
+    if own in TAKEN or (own.startswith("__") and own.endswith("__")):
         raise ValueError(f"no parameter can be called {shown}: modules have a {own!r}")
     if len(owners) > _DEEPEST:
         raise ValueError(f"{shown} is nested {len(owners)} deep; expected {_DEEPEST}")
