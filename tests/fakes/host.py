@@ -31,8 +31,8 @@ from model_servers.journeys.channels import Channels
 from model_servers.journeys.host.acting import Verdict
 from model_servers.journeys.host.diary import Diary
 from model_servers.journeys.host.resolve import Resolve, Resolved
+from model_servers.journeys.host.sync import Sync
 from model_servers.journeys.publish import Publish
-from model_servers.journeys.sync import Sync
 from zoo import make_model
 
 

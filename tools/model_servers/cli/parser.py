@@ -15,7 +15,6 @@ from model_servers.cli import (
     fetch,
     fsck,
     golden,
-    host,
     init,
     lifecycle,
     mirror,
@@ -30,6 +29,7 @@ from model_servers.cli import (
     work,
 )
 from model_servers.cli.flags import Parser
+from model_servers.cli.host import sync
 
 _EPILOG = """\
 exit status: 0 done or nothing to do, 1 findings, 2 usage, 3 the outside failed,
@@ -62,7 +62,7 @@ _COMMANDS = (
     fsck.add,
     rebuild.add,
     mirror.add,
-    host.add,
+    sync.add,
     site.add,
     demo.add,
 )

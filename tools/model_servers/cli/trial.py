@@ -14,7 +14,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from model_servers.cli import expect, host_report, wire
+from model_servers.cli import expect, wire
+from model_servers.cli.host import report
 from model_servers.cli.settings import Settings
 from model_servers.cli.trial_report import Report, Row
 from model_servers.cli.watch import ConsoleWatcher, say, watcher
@@ -150,7 +151,7 @@ def _served(
         resolved = sync.resolved(profile.models)
         releases = wanted_releases(resolved.desired)
         plan = sync.plan(resolved.desired)
-        say(host_report.plan_text(plan, server=sync.server.address))
+        say(report.plan_text(plan, server=sync.server.address))
         try:
             sync.apply(plan, resolved, console)
         except OutsideError:

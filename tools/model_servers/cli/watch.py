@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from model_servers.cli.host_report import action_text
+from model_servers.cli.host.report import action_text
 from model_servers.cli.render import released_text
 from model_servers.core.changes import Action, Change, Register
 from model_servers.core.fsck import Fault

@@ -13,10 +13,10 @@ from model_servers.cli.wire.hosts import model_store, model_store_path, sync
 from model_servers.cli.wire.stores import host_store
 from model_servers.core.gpus import Gpus
 from model_servers.core.profile import HostProfile
-from model_servers.journeys.admission import Admit
-from model_servers.journeys.host_doctor import LookAtHost
-from model_servers.journeys.prune import Prune
-from model_servers.journeys.verify import Verify
+from model_servers.journeys.host.admission import Admit
+from model_servers.journeys.host.doctor import LookAtHost
+from model_servers.journeys.host.prune import Prune
+from model_servers.journeys.host.verify import Verify
 from model_servers.ports import Store
 
 

@@ -20,8 +20,8 @@ from model_servers.errors import RequestError
 from model_servers.journeys.examine import Examine
 from model_servers.journeys.host.diary import Diary
 from model_servers.journeys.host.resolve import Resolve
+from model_servers.journeys.host.sync import Sync
 from model_servers.journeys.loading import Entries
-from model_servers.journeys.sync import Sync
 from model_servers.journeys.workbench import Workbench
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from model_servers.core.names import Ref, Version
 from model_servers.errors import RefusedError, RequestError
 from model_servers.journeys.host.acting import Watcher
 from model_servers.journeys.host.resolve import Resolved
-from model_servers.journeys.sync import Sync
+from model_servers.journeys.host.sync import Sync
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from model_servers.core.profile import WantedModel
 from model_servers.core.status import HostStatus, status_of, status_without_store
 from model_servers.errors import ModelServersError, OutsideError
 from model_servers.journeys.host.acting import why_wrong
-from model_servers.journeys.sync import Sync
+from model_servers.journeys.host.sync import Sync
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from model_servers.core.plan import (
 )
 from model_servers.errors import OutsideError, RefusedError
 from model_servers.journeys.catalog import Catalog
-from model_servers.journeys.sync import reviewed
+from model_servers.journeys.host.sync import reviewed
 
 CAT_1, CAT_2 = Ref.parse("cat@1.0.0"), Ref.parse("cat@1.10.0")
 DOG = Ref.parse("dog@1.0.0")

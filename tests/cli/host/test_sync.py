@@ -11,7 +11,7 @@ from model_servers.cli.main import main
 from model_servers.core.memory import Memory
 from servers.idle import idle_torchserve
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 
 
 @pytest.fixture

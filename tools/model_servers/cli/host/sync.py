@@ -5,30 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 
-from model_servers.cli import (
-    flags,
-    host_care,
-    host_doctor,
-    host_install,
-    host_pins,
-    host_report,
-    host_watch,
-    wire,
-)
-from model_servers.cli.events import events
+from model_servers.cli import flags, wire
 from model_servers.cli.flags import Commands, Parser
-from model_servers.cli.gpu_render import admission_mapping, admission_text
-from model_servers.cli.planning import Planned, planned
+from model_servers.cli.host import care, doctor, install, pins, report, watch
+from model_servers.cli.host.events import events
+from model_servers.cli.host.gpus import admission_mapping, admission_text
+from model_servers.cli.host.planning import Planned, planned
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.changes import Plan
 from model_servers.errors import ExitStatus
 from model_servers.journeys.host.status import Status
-from model_servers.journeys.sync import Sync, reviewed
+from model_servers.journeys.host.sync import Sync, reviewed
 
 _FORMATS = {
-    "text": host_report.plan_text,
-    "markdown": host_report.plan_markdown,
+    "text": report.plan_text,
+    "markdown": report.plan_markdown,
 }
 
 
@@ -68,11 +60,11 @@ def add(commands: Commands) -> None:
         flags.as_json(command)
         flags.profile(command)
         flags.store(command)
-    host_care.add(group)
-    host_doctor.add(group)
-    host_watch.add(group)
-    host_install.add(group)
-    host_pins.add(group)
+    care.add(group)
+    doctor.add(group)
+    watch.add(group)
+    install.add(group)
+    pins.add(group)
 
 
 def _add_plan(command: Parser) -> None:
@@ -123,9 +115,9 @@ def status(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     found = Status(sync=sync).run(profile.models, ask=options.ready)
     state = sync.observe()
     if options.json:
-        print(json.dumps(host_report.status_mapping(found, state), indent=2))
+        print(json.dumps(report.status_mapping(found, state), indent=2))
     else:
-        print(host_report.status_text(found, state, server=sync.server.address))
+        print(report.status_text(found, state, server=sync.server.address))
     if not found.is_healthy:
         say("hint: `ms sync doctor` looks at everything, `ms sync apply` repairs")
     elif not found.is_in_sync and not found.store_error:
@@ -137,7 +129,7 @@ def status(options: argparse.Namespace, settings: Settings) -> ExitStatus:
 def _show(found: Planned, sync: Sync, options: argparse.Namespace) -> None:
     notices = found.resolved.notices
     if options.json or options.format == "json":
-        mapping = host_report.plan_mapping(found.plan, notices=notices)
+        mapping = report.plan_mapping(found.plan, notices=notices)
         mapping["gpus"] = admission_mapping(found.admission)
         print(json.dumps(mapping, indent=2), flush=True)
         return

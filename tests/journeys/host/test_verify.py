@@ -15,7 +15,7 @@ from model_servers.adapters.trees import LocalTrees
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
 from model_servers.errors import OutsideError
-from model_servers.journeys.verify import Report, Rot, Verify
+from model_servers.journeys.host.verify import Report, Rot, Verify
 from zoo import checkpoint_of
 
 CAT_1, CAT_2, DOG = map(Ref.parse, ["cat@1.0.0", "cat@2.0.0", "dog@1.0.0"])

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from model_servers.cli import flags, wire
 from model_servers.cli.flags import Commands
-from model_servers.cli.planning import planned
+from model_servers.cli.host.planning import planned
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.changes import Plan
 from model_servers.core.watching import Outcome, Round, Tally, metrics_text
 from model_servers.errors import ExitStatus, ModelServersError, RefusedError
 from model_servers.journeys.host.status import Status
-from model_servers.journeys.watch import Watch
+from model_servers.journeys.host.watch import Watch
 
 _INTERVAL_S = 60.0
 

@@ -7,8 +7,9 @@ import json
 from collections.abc import Collection
 from dataclasses import asdict
 
-from model_servers.cli import flags, host_report, render, wire
+from model_servers.cli import flags, render, wire
 from model_servers.cli.flags import Commands, Parser
+from model_servers.cli.host import report
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.names import Ref, Version
@@ -63,7 +64,7 @@ def rollback(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         journey = Rollback(sync=sync)
         plan, pinned = journey.run(options.model, to, console, why=options.why)
         Status(sync=sync).refresh()
-    print(host_report.plan_text(plan, server=sync.server.address))
+    print(report.plan_text(plan, server=sync.server.address))
     print(f"\n{options.model}@{pinned.version} is {pinned}")
     say(f"hint: ms sync unpin {options.model} follows the profile again")
     return ExitStatus.DONE
@@ -113,7 +114,7 @@ def history(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     if options.json:
         print(json.dumps([asdict(event) for event in events], indent=2))
     else:
-        print(host_report.history_text(events))
+        print(report.history_text(events))
     return ExitStatus.DONE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from model_servers.core.watching import Outcome, Round, Tally
-from model_servers.journeys.watch import Watch
+from model_servers.journeys.host.watch import Watch
 
 
 def watch(*outcomes: Outcome) -> tuple[list[float], list[Tally]]:

@@ -15,7 +15,7 @@ from model_servers.core.guards import Override
 from model_servers.core.names import Ref
 from model_servers.core.placement import Placement
 from model_servers.errors import OutsideError
-from model_servers.journeys.admission import Admit
+from model_servers.journeys.host.admission import Admit
 from servers.nvml import Simulated
 
 CAT_1, CAT_2, DOG = map(Ref.parse, ["cat@1.0.0", "cat@2.0.0", "dog@1.0.0"])

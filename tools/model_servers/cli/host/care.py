@@ -16,8 +16,8 @@ from model_servers.core.presentation import visible
 from model_servers.core.profile import HostProfile
 from model_servers.core.pruning import Prunable
 from model_servers.errors import ExitStatus, OutsideError
-from model_servers.journeys.sync import Sync
-from model_servers.journeys.verify import Report
+from model_servers.journeys.host.sync import Sync
+from model_servers.journeys.host.verify import Report
 
 
 def add(group: Commands) -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from fakes.host import Clock, Host
 from model_servers.core.names import Ref
-from model_servers.journeys import loading, sync
-from model_servers.journeys.host import acting
+from model_servers.journeys import loading
+from model_servers.journeys.host import acting, sync
 
 CAT_1, CAT_2 = Ref.parse("cat@1.0.0"), Ref.parse("cat@1.10.0")
 DOG = Ref.parse("dog@1.0.0")

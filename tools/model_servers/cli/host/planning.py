@@ -11,7 +11,7 @@ from model_servers.core.changes import Plan
 from model_servers.core.guards import Override
 from model_servers.core.profile import HostProfile
 from model_servers.journeys.host.resolve import Resolved
-from model_servers.journeys.sync import Sync
+from model_servers.journeys.host.sync import Sync
 
 
 @dataclass(frozen=True, kw_only=True)

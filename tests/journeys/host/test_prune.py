@@ -12,8 +12,8 @@ from model_servers.adapters.leftovers import LocalLeftovers
 from model_servers.adapters.trees import LocalTrees
 from model_servers.core.names import Ref
 from model_servers.core.pruning import Kind, Prunable, beyond_keep
-from model_servers.journeys.prune import Prune
-from model_servers.journeys.verify import Verify
+from model_servers.journeys.host.prune import Prune
+from model_servers.journeys.host.verify import Verify
 
 CATS = [Ref.parse(f"cat@{i}.0.0") for i in range(1, 5)]
 DOG = Ref.parse("dog@1.0.0")

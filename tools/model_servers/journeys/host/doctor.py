@@ -13,9 +13,9 @@ from model_servers.core.host import HostState, ServedVersion
 from model_servers.core.host_doctor import HostFacts
 from model_servers.core.profile import HostProfile
 from model_servers.errors import ModelServersError
-from model_servers.journeys.admission import GpuProbe
-from model_servers.journeys.prune import Prune
-from model_servers.journeys.verify import Trees
+from model_servers.journeys.host.admission import GpuProbe
+from model_servers.journeys.host.prune import Prune
+from model_servers.journeys.host.verify import Trees
 from model_servers.ports import ModelServer, ModelStore, Store
 
 T = TypeVar("T")
