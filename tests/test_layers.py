@@ -54,6 +54,7 @@ HOME = {
     "botocore": {  # boto3 speaks in its errors
         "adapters/s3_errors.py",
         "adapters/s3_store.py",
+        "adapters/s3_reading.py",
         "adapters/s3_transfer.py",
     },
     "jinja2": {"adapters/site_pages.py"},
@@ -63,6 +64,7 @@ HOME = {
     "model_servers_handler": {"adapters/probed_process.py"},
     "mypy_boto3_s3": {  # under TYPE_CHECKING
         "adapters/s3_store.py",
+        "adapters/s3_reading.py",
         "adapters/s3_transfer.py",
     },
     "nh3": {"adapters/markdown.py"},

@@ -21,6 +21,7 @@ import zoo
 from model_servers.adapters import bundled, mar
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.mar import MarWriter, source_archive
+from model_servers.adapters.mar_layout import Input, Layout
 from model_servers.adapters.zip_format import Entry, directory_entry, end, local_header
 from model_servers.core.contribution import Digests
 from model_servers.core.layout import (
@@ -64,6 +65,43 @@ def pack(tmp_path, files, *, members=None, digests=None):
         digests=digests or (lambda path: checkout.digests("in", path)),
         manifest=lambda digest: {"handler": digest},
     )
+
+
+# Without a file
+
+
+@pytest.mark.parametrize("variant", zoo.VARIANTS, ids=str)
+def test_an_archive_that_is_not_written_has_the_same_bytes(tmp_path, variant):
+    directory = variant.make(tmp_path / "registry")
+    built = build(directory, tmp_path / "out")
+    journey = Build(registry=Checkout(directory.parent), writer=MarWriter())
+
+    archive, content = journey.content(journey.recipe(directory.name))
+
+    data = built.path.read_bytes()
+    assert archive == built.archive
+    assert content.size_bytes == len(data)
+    assert content.read(0, len(data) + 5) == data
+    for start, length in [(0, 1), (29, 70), (4_090, 20), (len(data) - 3, 9)]:
+        assert content.read(start, length) == data[start : start + length]
+    step = max(1, len(data) // 37)
+    pieces = [content.read(start, step) for start in range(0, len(data), step)]
+    assert b"".join(pieces) == data
+
+
+def test_a_file_that_changes_after_it_was_hashed_is_not_given(tmp_path):
+    directory = EVERYTHING.make(tmp_path / "registry")
+    journey = Build(registry=Checkout(directory.parent), writer=MarWriter())
+    archive, content = journey.content(journey.recipe(directory.name))
+    first = archive.members[0]
+    file = directory / first.path
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+
+    file.write_bytes(data)
+
+    with pytest.raises(OutsideError, match="changed while it was packed"):
+        content.read(first.offset, 10)
 
 
 # Anybody can read it
@@ -486,12 +524,12 @@ def test_a_member_of_more_than_4_gib_and_what_follows_it_are_zip64(tmp_path):
 
 
 def test_more_members_than_a_plain_zip_can_count(tmp_path):
-    empty = mar._Input.of_bytes("", b"").digests
-    inputs = [mar._Input(f"{i}", empty, b"") for i in range(0x10000)]
+    empty = Input.of_bytes("", b"").digests
+    inputs = [Input(f"{i}", empty, b"") for i in range(0x10000)]
     path = tmp_path / "many.mar"
 
     with path.open("w+b") as stream:
-        mar._write_zip(stream.fileno(), inputs)
+        Layout.of(inputs).written(stream.fileno())
 
     with zipfile.ZipFile(path) as archive:
         assert len(archive.namelist()) == 0x10000

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,9 +44,9 @@ class Blob:
             data
         )
 
-    def read_range(self, offset: int, length: int) -> bytes:
+    def chunks(self, offset: int, length: int) -> Iterator[bytes]:
         self.ranges.append((offset, length))
-        return self.on_read(offset, length, self.data[offset : offset + length])
+        yield self.on_read(offset, length, self.data[offset : offset + length])
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def model_store(root: Path) -> LocalModelStore:
 def _install(model_store: LocalModelStore, blob: Blob) -> int:
     """Install a release and give the number of bytes that were reported."""
     moved: list[int] = []
-    model_store.install(blob.release, read_range=blob.read_range, on_bytes=moved.append)
+    model_store.install(blob.release, chunks=blob.chunks, on_bytes=moved.append)
     return sum(moved)
 
 
@@ -647,7 +647,7 @@ def _overlaid(
 ) -> None:
     model_store.install(
         blob.release,
-        read_range=blob.read_range,
+        chunks=blob.chunks,
         on_bytes=lambda count: None,
         overlay=overlay,
     )

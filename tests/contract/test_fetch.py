@@ -7,7 +7,7 @@ import os
 import random
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from model_servers.adapters import disk
 from model_servers.adapters.archive_folder import ArchiveFolder
 from model_servers.adapters.channels import read_pointer
 from model_servers.adapters.checkout import Checkout
+from model_servers.adapters.file_content import FileContent
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
@@ -234,13 +235,13 @@ class Damaged(MemoryStore):
 
     damaged_at: int | None = None
 
-    def read_range(
+    def chunks(
         self, key: str, offset: int, length: int, *, token: str | None = None
-    ) -> bytes:
-        data = bytearray(super().read_range(key, offset, length, token=token))
+    ) -> Iterator[bytes]:
+        data = bytearray(b"".join(super().chunks(key, offset, length, token=token)))
         if self.damaged_at in range(offset, offset + length):
             data[self.damaged_at - offset] ^= 1
-        return bytes(data)
+        yield bytes(data)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -287,19 +288,19 @@ def test_an_archive_that_is_replaced_meanwhile_is_noticed(
     monkeypatch.setattr(module, "_IN_FLIGHT", 1)
     anywhere.publish("1.0", weights=weights)
     key, reads = anywhere.release("1.0").key, iter(range(99))
-    real = anywhere.store.read_range
+    real = anywhere.store.chunks
 
-    def read_range(
+    def chunks(
         key_: str, offset: int, length: int, *, token: str | None = None
-    ) -> bytes:
+    ) -> Iterator[bytes]:
         if key_ == key and next(reads) == 2:
             other = anywhere.home / "other"
             other.write_bytes(bytes(anywhere.release("1.0").archive.size_bytes))
             anywhere.store.delete(key)
-            anywhere.store.upload(key, other, on_bytes=lambda count: None)
+            anywhere.store.upload(key, FileContent(other), on_bytes=lambda count: None)
         return real(key_, offset, length, token=token)
 
-    monkeypatch.setattr(anywhere.store, "read_range", read_range)
+    monkeypatch.setattr(anywhere.store, "chunks", chunks)
 
     with pytest.raises(OutsideError, match="changed while it was read"):
         anywhere.fetch()
@@ -317,9 +318,8 @@ def test_an_archive_that_is_gone_or_short_is_told_before_anything_is_read(
     anywhere.store.delete(release.key)
     if found != "is gone":
         (anywhere.home / "short").write_bytes(b"short")
-        anywhere.store.upload(
-            release.key, anywhere.home / "short", on_bytes=lambda count: None
-        )
+        short = FileContent(anywhere.home / "short")
+        anywhere.store.upload(release.key, short, on_bytes=lambda count: None)
 
     with pytest.raises(OutsideError) as caught:
         anywhere.fetch()
@@ -343,7 +343,7 @@ def test_a_disk_without_room_is_told_before_anything_is_read(
         shop.fetch()
 
     assert caught.value.hint.startswith("make room on the disk")
-    assert "read_range" not in {method for method, _ in shop.store.calls}
+    assert "chunks" not in {method for method, _ in shop.store.calls}
     assert shop.files() == []
 
 
@@ -416,21 +416,21 @@ def test_a_second_fetch_of_the_same_release_is_refused(
     shop: Shop, weights: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.publish("1.0", weights=weights)
-    real = shop.store.read_range
+    real = shop.store.chunks
     refusals: list[RefusedError] = []
 
-    def read_range(
+    def chunks(
         key: str, offset: int, length: int, *, token: str | None = None
-    ) -> bytes:
+    ) -> Iterator[bytes]:
         if not refusals:
-            monkeypatch.setattr(shop.store, "read_range", real)
+            monkeypatch.setattr(shop.store, "chunks", real)
             with pytest.raises(RefusedError) as caught:
                 shop.fetch()
             refusals.append(caught.value)
         return real(key, offset, length, token=token)
 
     monkeypatch.setattr(module, "_IN_FLIGHT", 1)
-    monkeypatch.setattr(shop.store, "read_range", read_range)
+    monkeypatch.setattr(shop.store, "chunks", chunks)
     shop.fetch()
 
     assert str(refusals[0]).startswith("another process is fetching the same release")

@@ -17,6 +17,7 @@ import boto3
 import pytest
 
 from fakes.store import MemoryStore
+from model_servers.adapters.file_content import FileContent
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.s3_store import S3Store
 from model_servers.core.objects import Copied, Moved, Part, Sent
@@ -49,7 +50,7 @@ def store(
 def _uploaded(store: Store, tmp_path: Path, data: bytes, key: str = "a/b.mar") -> str:
     source = tmp_path / "source"
     source.write_bytes(data)
-    store.upload(key, source, on_bytes=lambda count: None)
+    store.upload(key, FileContent(source), on_bytes=lambda count: None)
     return key
 
 
@@ -182,7 +183,7 @@ def test_an_upload_reports_every_byte(store: Store, tmp_path: Path) -> None:
     source.write_bytes(bytes(3 * MIB + 1))
     moved: list[int] = []
 
-    store.upload("a.mar", source, on_bytes=moved.append)
+    store.upload("a.mar", FileContent(source), on_bytes=moved.append)
 
     assert sum(moved) == 3 * MIB + 1
 
@@ -191,7 +192,7 @@ def test_uploading_what_is_there_moves_nothing(store: Store, tmp_path: Path) -> 
     key = _uploaded(store, tmp_path, b"0123456789")
     moved: list[int] = []
 
-    store.upload(key, tmp_path / "source", on_bytes=moved.append)
+    store.upload(key, FileContent(tmp_path / "source"), on_bytes=moved.append)
 
     assert moved == []
     assert store.read(key) == b"0123456789"
@@ -281,7 +282,7 @@ def _composed(
     source = tmp_path / "composed"
     source.write_bytes(data)
     moved: list[int] = []
-    result = store.compose("new.mar", source, parts, on_bytes=moved.append)
+    result = store.compose("new.mar", FileContent(source), parts, on_bytes=moved.append)
     return result, sum(moved)
 
 
@@ -392,7 +393,7 @@ def test_a_file_larger_than_a_part_arrives_whole(store: Store, tmp_path: Path) -
         digest.update(b"the end")
     moved: list[int] = []
 
-    store.upload("large.mar", source, on_bytes=moved.append)
+    store.upload("large.mar", FileContent(source), on_bytes=moved.append)
 
     assert sum(moved) == 65 * MIB + 7
     found = hashlib.sha256()
@@ -430,7 +431,8 @@ CALLS = [
     pytest.param(lambda store, file: store.read_range("a", 0, 1), id="read_range"),
     pytest.param(lambda store, file: store.create("a", b"a"), id="create"),
     pytest.param(
-        lambda store, file: store.upload("a", file, on_bytes=print), id="upload"
+        lambda store, file: store.upload("a", FileContent(file), on_bytes=print),
+        id="upload",
     ),
 ]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from model_servers.adapters.file_content import FileContent
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.s3_store import S3Store
 from model_servers.core.objects import Copied, Moved, Sent
@@ -38,7 +39,7 @@ def store(
 def _uploaded(store: S3Store, tmp_path: Path, data: bytes) -> str:
     source = tmp_path / "source"
     source.write_bytes(data)
-    store.upload("a.mar", source, on_bytes=lambda count: None)
+    store.upload("a.mar", FileContent(source), on_bytes=lambda count: None)
     return "a.mar"
 
 
@@ -62,6 +63,22 @@ def test_a_read_survives_what_passes(
 
     assert store.read_range(key, 1000, 150_000) == data[1000:151_000]
     assert not between.faults["GET"]
+
+
+def test_what_arrived_before_a_cut_is_not_asked_for_again(
+    store: S3Store, between: Proxy, tmp_path: Path
+) -> None:
+    data = secrets.token_bytes(8 * MIB)
+    key = _uploaded(store, tmp_path, data)
+    between.seen.clear()
+    between.next("GET", Fault.CUT)
+
+    found = list(store.chunks(key, 5, 7 * MIB))
+
+    assert b"".join(found) == data[5 : 7 * MIB + 5]
+    assert max(map(len, found)) < 2 * MIB
+    first, second = (one.answer_bytes for one in between.seen)
+    assert (first, second) == (7 * MIB, 7 * MIB // 2)
 
 
 @pytest.mark.parametrize("fault", [Fault.CUT, SLOW_DOWN, Fault.RESET])
@@ -126,7 +143,7 @@ def test_where_ranges_cannot_be_copied_everything_is_sent(
 
     moved = store.compose(
         "b.mar",
-        source,
+        FileContent(source),
         [Copied(key, 0, 6 * MIB), Sent(6 * MIB, 10)],
         on_bytes=lambda count: None,
     )
@@ -149,7 +166,7 @@ def test_copying_inside_the_store_moves_kilobytes(
 
     moved = store.compose(
         "b.mar",
-        source,
+        FileContent(source),
         [Copied(key, 0, 40 * MIB), Sent(40 * MIB, 10)],
         on_bytes=lambda count: None,
     )

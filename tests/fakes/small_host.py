@@ -34,7 +34,7 @@ class Host(host.Host):
         release = self.release(ref)
         self.model_store.install(
             release,
-            read_range=ReleasedBytes(self.store, release).read_range,
+            chunks=ReleasedBytes(self.store, release).chunks,
             on_bytes=lambda count: None,
             overlay=overlay,
         )

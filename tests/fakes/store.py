@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from model_servers.core.objects import (
     Copied,
@@ -18,8 +17,9 @@ from model_servers.core.objects import (
 )
 from model_servers.core.reuse import whole_file
 from model_servers.errors import OutsideError
-from model_servers.ports import OnBytes
+from model_servers.ports import Content, OnBytes
 
+_CHUNK_BYTES = 50_000
 _WRITES = {"create", "swap", "upload", "compose"}
 
 
@@ -88,7 +88,12 @@ class MemoryStore:
     def read_range(
         self, key: str, offset: int, length: int, *, token: str | None = None
     ) -> bytes:
-        self._called("read_range", key)
+        return b"".join(self.chunks(key, offset, length, token=token))
+
+    def chunks(
+        self, key: str, offset: int, length: int, *, token: str | None = None
+    ) -> Iterator[bytes]:
+        self._called("chunks", key)
         if key not in self.objects:
             raise OutsideError(f"{self.address}/{key} is not there", hint="publish it")
         if token not in (None, _token(self.objects[key])):
@@ -99,7 +104,8 @@ class MemoryStore:
                 f"{self.address}/{key} gave {len(data)} of {length} bytes",
                 hint="write it again",
             )
-        return data
+        for start in range(0, length, _CHUNK_BYTES):
+            yield data[start : start + _CHUNK_BYTES]
 
     def create(self, key: str, body: bytes) -> bool:
         self._called("create", key)
@@ -119,17 +125,17 @@ class MemoryStore:
             self.objects[key] = body
             return True
 
-    def upload(self, key: str, source: Path, *, on_bytes: OnBytes) -> None:
-        parts = whole_file(source.stat().st_size)
-        self.compose(key, source, parts, on_bytes=on_bytes)
+    def upload(self, key: str, content: Content, *, on_bytes: OnBytes) -> None:
+        parts = whole_file(content.size_bytes)
+        self.compose(key, content, parts, on_bytes=on_bytes)
 
     def compose(
-        self, key: str, source: Path, parts: Sequence[Part], *, on_bytes: OnBytes
+        self, key: str, content: Content, parts: Sequence[Part], *, on_bytes: OnBytes
     ) -> Moved:
         self._called("compose", key)
         if key in self.objects:
             return Moved()
-        data = source.read_bytes()
+        data = content.read(0, content.size_bytes)
         on_bytes(len(data))
         if self._cannot_copy and any(isinstance(part, Copied) for part in parts):
             self.objects[key] = data

@@ -36,7 +36,7 @@ left = int(sys.argv.pop(1))
 def is_ours(event, arguments):
     if event in {"open", "os.link", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}:
         places = [str(one) for one in arguments]
-        return any("/store" in one or "ms-publish-" in one for one in places)
+        return any("/store" in one for one in places)
     return event == "fcntl.flock"
 def count(event, arguments):
     global left

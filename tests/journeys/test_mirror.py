@@ -11,6 +11,7 @@ import pytest
 from fakes.store import MemoryStore
 from fakes.watcher import Quiet
 from model_servers.adapters.checkout import Checkout
+from model_servers.adapters.file_content import FileContent
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
 from model_servers.core.index import Index
@@ -69,6 +70,7 @@ def mirror(source: MemoryStore, target: MemoryStore) -> Mirror:
         source_releases=StoredReleases(source),
         target=target,
         target_releases=StoredReleases(target),
+        content_of=FileContent,
     )
 
 

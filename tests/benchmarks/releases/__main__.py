@@ -39,7 +39,7 @@ def main() -> int:
             bench.publish(middle, "1.0", code="")
             fetched = bench.measure(rounds=rounds)
             published = bench.publish_beside(large, "2.0")
-            code_up = bench.publish(large, "2.1", code="# faster\n")
+            code_up = bench.publish_code("2.1", code="# faster\n")
             whole_down, _ = bench.fetch_after("1.0", "2.0")
             code_down, code_bytes = bench.fetch_after("2.0", "2.1")
             _say("many releases")

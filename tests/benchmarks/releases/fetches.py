@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -55,6 +56,15 @@ class Bench:
             self._folder, checkpoint, version=version, code=f"{code}{zoo.HANDLER}"
         )
         return self._ms("publish", "--registry", str(registry))
+
+    def publish_code(self, version: str, *, code: str) -> Run:
+        """Release what was published last with other code; its weights stay."""
+        model = self._folder / "registry" / "big"
+        text = (model / "model.yaml").read_text()
+        changed = re.sub(r"(?m)^version: .*$", f'version: "{version}"', text)
+        (model / "model.yaml").write_text(changed)
+        (model / "handler_model.py").write_text(f"{code}{zoo.HANDLER}")
+        return self._ms("publish", "--registry", "registry")
 
     def measure(self, *, rounds: int) -> dict[str, Run]:
         """Fetch 1.0 with every client that is here."""

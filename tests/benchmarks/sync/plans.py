@@ -67,7 +67,7 @@ def _install(bench: Bench, ref: Ref) -> None:
     store = LocalModelStore(bench.model_store, python=sys.executable)
     store.install(
         read_release(document, shown_as=place),
-        read_range=lambda offset, length: archive[offset : offset + length],
+        chunks=lambda offset, length: [archive[offset : offset + length]],
         on_bytes=lambda count: None,
     )
     store.mark_answered(ref)

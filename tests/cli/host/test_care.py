@@ -61,11 +61,11 @@ def installed(host):
     (archive,) = host[0].glob("store/models/snake/1.0.0/*.mar")
     (document,) = host[0].glob("store/models/snake/1.0.0/release.json")
 
-    def read_range(offset, length):
-        return archive.read_bytes()[offset : offset + length]
+    def chunks(offset, length):
+        yield archive.read_bytes()[offset : offset + length]
 
     release = read_release(document.read_bytes(), shown_as="release.json")
-    store.install(release, read_range=read_range, on_bytes=lambda count: None)
+    store.install(release, chunks=chunks, on_bytes=lambda count: None)
     return root / ".model-servers" / "trees" / release.archive.sha256
 
 

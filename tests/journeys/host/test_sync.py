@@ -169,7 +169,7 @@ def test_going_back_needs_neither_bytes_nor_new_answers(host: Host) -> None:
 
     assert host.state() == {"cat": ("1.0.0", ["1.0.0"])}
     assert not any(isinstance(action, Install) for action in recorder.started)
-    assert not any(method == "read_range" for method, _ in host.store.calls)
+    assert not any(method == "chunks" for method, _ in host.store.calls)
 
 
 def test_a_wrong_golden_answer_leaves_the_old_version(host: Host) -> None:

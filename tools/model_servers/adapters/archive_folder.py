@@ -7,7 +7,7 @@ it, with a journal; both are found again after a crash and gone in the end.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from model_servers.core.delta import (
 )
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
-from model_servers.ports import OnBytes
+from model_servers.ports import Chunks, OnBytes
 
 _MAR = ".mar"
 _CHUNK_BYTES = 4 * 2**20
@@ -67,7 +67,7 @@ class ArchiveFolder:
         release: Release,
         here: Iterable[Release],
         *,
-        read_range: Callable[[int, int], bytes],
+        chunks: Chunks,
         on_bytes: OnBytes,
     ) -> Path:
         """Put the archive together, of what is *here* and what has to be read.
@@ -87,7 +87,7 @@ class ArchiveFolder:
                 files,
                 local=self._places(here),
                 journal=partial.with_name(f"{partial.name}.journal"),
-                read_range=read_range,
+                chunks=chunks,
                 on_bytes=on_bytes,
             ):
                 partial.replace(target)

@@ -13,7 +13,7 @@ import hashlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,9 +21,10 @@ from pathlib import Path
 
 from model_servers.adapters import disk
 from model_servers.adapters.copying import copy_range
+from model_servers.adapters.write_back import WriteBack, write_back
 from model_servers.core.delta import Get, Piece, Place, Wanted, copies, plan_gets
 from model_servers.errors import OutsideError, RefusedError
-from model_servers.ports import OnBytes
+from model_servers.ports import Chunks, OnBytes
 
 _IN_FLIGHT = 4
 """Reads at a time, each of at most ``GET_MAX_BYTES``."""
@@ -80,7 +81,7 @@ def brought(
     *,
     local: Mapping[str, Place],
     journal: Path,
-    read_range: Callable[[int, int], bytes],
+    chunks: Chunks,
     on_bytes: OnBytes,
 ) -> Iterator[None]:
     """Fill *files* with the wanted segments, each of them verified, for the block.
@@ -94,7 +95,7 @@ def brought(
         files: where they shall stand.
         local: where this machine has segments, by digest; not trusted.
         journal: remembers what is done; it is gone after the block.
-        read_range: reads the released archive: offset and length.
+        chunks: reads the released archive.
         on_bytes: told the wanted bytes that have come from there.
 
     Raises:
@@ -104,8 +105,8 @@ def brought(
     """
     with _locked(journal) as log:
         files.reserve()
-        work = _Work(log, read_range, on_bytes)
-        with ThreadPoolExecutor(_IN_FLIGHT) as pool:
+        with write_back(files.sync) as behind, ThreadPoolExecutor(_IN_FLIGHT) as pool:
+            work = _Work(log, chunks, on_bytes, behind)
             _bring(wanted, work, pool, before=_lines(log), local=local)
         files.sync()
         yield
@@ -138,8 +139,9 @@ class _Work:
     """What the threads share."""
 
     log: int
-    read_range: Callable[[int, int], bytes]
+    chunks: Chunks
     on_bytes: OnBytes
+    behind: WriteBack
     left: Counter[str] = field(default_factory=Counter)
     """Bytes of each segment that have not come yet."""
 
@@ -160,6 +162,7 @@ class _Work:
             ):
                 for start, to, length in copies(place.runs, target.runs):
                     copy_range(source, start, file, to, length)
+                    self.behind.wrote(length)
         except OSError as error:
             if error.errno in disk.FULL:
                 raise
@@ -170,35 +173,72 @@ class _Work:
         return True
 
     def get(self, get: Get) -> None:
-        """Fetch a range and write its pieces; verify the segments that it completes."""
-        run = get.run
-        data = memoryview(self.read_range(run.offset, run.length))
-        if len(data) != run.length:
-            raise _wrong(get.pieces[0].wanted, f"{len(data)} of {run.length} bytes")
+        """Fetch a range; hash and write what arrives, verify what is whole then."""
+        inflow = _Inflow(self.chunks(get.run.offset, get.run.length))
+        at = get.run.offset
         for piece in get.pieces:
-            start = piece.run.offset - run.offset
-            part = data[start : start + piece.run.length]
-            with _opened(piece.wanted.file, os.O_RDWR) as file:
-                _write(file, part, piece.run.offset - piece.wanted.start)
-            self._arrived(piece, part)
+            inflow.skip(piece.run.offset - at)
+            self._arrived(piece, self._write(piece, inflow))
+            at = piece.run.end
+        inflow.end()
 
-    def _arrived(self, piece: Piece, part: memoryview) -> None:
+    def _write(self, piece: Piece, inflow: _Inflow) -> str:
+        """Write a piece as it comes and give its digest."""
+        digest, done, wanted = hashlib.sha256(), 0, piece.wanted
+        with _opened(wanted.file, os.O_RDWR) as file:
+            for part in inflow.take(piece.run.length):
+                digest.update(part)
+                _write(file, part, piece.run.offset - wanted.start + done)
+                done += len(part)
+                self.behind.wrote(len(part))
+                with self.lock:
+                    self.on_bytes(len(part))
+        if done != piece.run.length:
+            raise _wrong(wanted, f"{done} of {piece.run.length} bytes")
+        return digest.hexdigest()
+
+    def _arrived(self, piece: Piece, sha256: str) -> None:
         wanted = piece.wanted
         with self.lock:
-            self.left[wanted.key] -= len(part)
+            self.left[wanted.key] -= piece.run.length
             is_whole = self.left[wanted.key] == 0
         if is_whole:
-            # Mostly a read has the whole segment, which is still in memory.
             is_all = piece.run.length == wanted.segment.length
-            found = _digest(part) if is_all else _sha256(wanted.place)
+            found = sha256 if is_all else _sha256(wanted.place)
             if found != wanted.segment.sha256:
                 raise _wrong(wanted, f"sha256 {found}")
             self._note(wanted)
-        with self.lock:
-            self.on_bytes(len(part))
 
     def _note(self, wanted: Wanted) -> None:
         os.write(self.log, f"{wanted.key}\n".encode())
+
+
+class _Inflow:
+    """Bytes that arrive in chunks, to be taken by counts."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def take(self, count: int) -> Iterator[memoryview]:
+        """Yield the next *count* bytes; fewer if no more come."""
+        while count:
+            self._rest = self._rest or memoryview(next(self._chunks, b""))
+            if not self._rest:
+                return
+            part, self._rest = self._rest[:count], self._rest[count:]
+            count -= len(part)
+            yield part
+
+    def skip(self, count: int) -> None:
+        """Drop the next *count* bytes."""
+        for _ in self.take(count):
+            pass
+
+    def end(self) -> None:
+        """Read to the end, so that a connection can be used again."""
+        for _ in self._chunks:
+            pass
 
 
 def _wrong(wanted: Wanted, found: str) -> OutsideError:
@@ -219,10 +259,6 @@ def _those(wanted: Iterable[Wanted], are_right: Iterable[bool]) -> set[str]:
 
 def _is_right(wanted: Wanted) -> bool:
     return _sha256(wanted.place) == wanted.segment.sha256
-
-
-def _digest(data: memoryview) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _sha256(place: Place) -> str:

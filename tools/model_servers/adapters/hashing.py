@@ -45,10 +45,6 @@ class Followers:
         else:
             self._pending = [self._pool.submit(each, data) for each in consumers]
 
-    def beside(self, work: Callable[[], None]) -> Future[None]:
-        """Do something else in a thread of its own."""
-        return self._pool.submit(work)
-
     def wait(self) -> None:
         """Return when every consumer has everything; raise what one has raised."""
         for future in self._pending:

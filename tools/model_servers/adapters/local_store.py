@@ -25,7 +25,7 @@ from model_servers.core.objects import (
 )
 from model_servers.core.reuse import whole_file
 from model_servers.errors import OutsideError
-from model_servers.ports import OnBytes
+from model_servers.ports import Content, OnBytes
 
 _CHUNK_BYTES = 2**20
 _NEW_S = 60
@@ -94,7 +94,14 @@ class LocalStore:
     def read_range(
         self, key: str, offset: int, length: int, *, token: str | None = None
     ) -> bytes:
-        """Give exactly *length* bytes of an object."""
+        """Give exactly *length* bytes of an object, like ``chunks``."""
+        return b"".join(self.chunks(key, offset, length, token=token))
+
+    def chunks(
+        self, key: str, offset: int, length: int, *, token: str | None = None
+    ) -> Iterator[bytes]:
+        """Yield exactly *length* bytes of an object."""
+        done = 0
         with (
             _outside(f"{self.address}/{key}"),
             (self._root / key).open("rb") as stream,
@@ -105,14 +112,15 @@ class LocalStore:
                     hint="repeat the command; it goes on where it stopped",
                 )
             stream.seek(offset)
-            data = stream.read(length)
-        if len(data) != length:
+            while chunk := stream.read(min(_CHUNK_BYTES, length - done)):
+                done += len(chunk)
+                yield chunk
+        if done != length:
             raise OutsideError(
-                f"{self.address}/{key} ends at byte {offset + len(data)}, expected at "
+                f"{self.address}/{key} ends at byte {offset + done}, expected at "
                 f"least {offset + length}",
                 hint="the file is damaged; restore it from a copy of the store",
             )
-        return data
 
     def create(self, key: str, body: bytes) -> bool:
         """Write a small object if there is none, and say whether it did.
@@ -144,31 +152,31 @@ class LocalStore:
             _sync_folder(target.parent)
             return True
 
-    def upload(self, key: str, source: Path, *, on_bytes: OnBytes) -> None:
-        """Copy a file in, unless an object like it is there already."""
-        parts = whole_file(source.stat().st_size)
-        self.compose(key, source, parts, on_bytes=on_bytes)
+    def upload(self, key: str, content: Content, *, on_bytes: OnBytes) -> None:
+        """Write an object, unless an object like it is there already."""
+        parts = whole_file(content.size_bytes)
+        self.compose(key, content, parts, on_bytes=on_bytes)
 
     def compose(
-        self, key: str, source: Path, parts: Sequence[Part], *, on_bytes: OnBytes
+        self, key: str, content: Content, parts: Sequence[Part], *, on_bytes: OnBytes
     ) -> Moved:
-        """Make an object of parts, unless one like *source* is there already.
+        """Make an object of parts, unless one like *content* is there already.
 
         Parts of other objects are copied by the kernel, which shares their blocks
         where the file system can.
         """
         with _outside(self.address):
-            if self._is(key, source, parts):
+            if self._is(key, content, parts):
                 return Moved()
             copied = sum(part.length for part in parts if isinstance(part, Copied))
             sent = sum(part.length for part in parts if isinstance(part, Sent))
             try:
-                why = self._place(key, source, parts, on_bytes)
+                why = self._place(key, content, parts, on_bytes)
             except FileNotFoundError as error:
                 why = f"{error.filename} is not there"
             if why and copied:
                 parts, sent, copied = whole_file(sent + copied), sent + copied, 0
-                if not self._place(key, source, parts, on_bytes):
+                if not self._place(key, content, parts, on_bytes):
                     return Moved(sent_bytes=sent, why_not_copied=why)
         if why:
             raise OutsideError(
@@ -224,37 +232,40 @@ class LocalStore:
             for name in names:
                 yield (Path(folder) / name).relative_to(self._root).as_posix()
 
-    def _add(self, target: BinaryIO, file: BinaryIO, part: Part) -> None:
+    def _add(self, target: BinaryIO, content: Content, part: Part) -> None:
         match part:
             case Sent(offset, length):
-                _copy(file, offset, length, target)
+                for start in range(offset, offset + length, _CHUNK_BYTES):
+                    count = min(_CHUNK_BYTES, offset + length - start)
+                    target.write(content.read(start, count))
+                target.flush()
             case Copied(key, offset, length):
                 with (self._root / key).open("rb") as other:
                     _copy(other, offset, length, target)
 
     def _place(
-        self, key: str, source: Path, parts: Sequence[Part], on_bytes: OnBytes
+        self, key: str, content: Content, parts: Sequence[Part], on_bytes: OnBytes
     ) -> str:
-        """Put an object together, and in its place if it is like *source*.
+        """Put an object together, and in its place if it is like *content*.
 
         Returns:
             Why it is not in its place; empty if it is.
         """
         target = self._root / key
-        with self._partial(target) as (stream, partial), source.open("rb") as file:
+        with self._partial(target) as (stream, partial):
             for part in parts:
-                self._add(stream, file, part)
+                self._add(stream, content, part)
                 on_bytes(part.length)
             _write(stream, [])
-            if not _is_like(partial, source, parts):
+            if not _is_like(partial, content, parts):
                 return "the copy is not what it should be"
             partial.replace(target)
         _sync_folder(target.parent)
         return ""
 
-    def _is(self, key: str, source: Path, parts: Sequence[Part]) -> bool:
+    def _is(self, key: str, content: Content, parts: Sequence[Part]) -> bool:
         target = self._root / key
-        return target.is_file() and _is_like(target, source, parts)
+        return target.is_file() and _is_like(target, content, parts)
 
     @contextmanager
     def _partial(self, target: Path) -> Iterator[tuple[BinaryIO, Path]]:
@@ -307,14 +318,14 @@ def _unless_absent(error: OSError) -> None:
         raise error
 
 
-def _is_like(target: Path, source: Path, parts: Sequence[Part]) -> bool:
-    """Compare two files by size and by the ends of the parts."""
-    if target.stat().st_size != source.stat().st_size:
+def _is_like(target: Path, content: Content, parts: Sequence[Part]) -> bool:
+    """Compare a file with a content by size and by the ends of the parts."""
+    if target.stat().st_size != content.size_bytes:
         return False
     with target.open("rb") as stream:
         return not differs(
             lambda offset, length: os.pread(stream.fileno(), length, offset),
-            source,
+            content,
             parts,
         )
 

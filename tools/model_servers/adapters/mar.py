@@ -13,25 +13,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import posixpath
 import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from model_servers import __version__
 from model_servers.adapters import bundled
-from model_servers.adapters.copying import copy_range
-from model_servers.adapters.file_digests import digest_bytes
-from model_servers.adapters.hashing import CHUNK_BYTES, Crc32, Followers, followers
+from model_servers.adapters.mar_layout import Input, Layout
 from model_servers.adapters.replacing import replacing
-from model_servers.adapters.zip_format import Entry, directory_entry, end, local_header
 from model_servers.core.contribution import Digests
 from model_servers.core.layout import (
     HANDLER_FILES,
@@ -42,11 +36,8 @@ from model_servers.core.layout import (
     SourceArchive,
     handler_digest,
 )
-from model_servers.core.release import Archive, ReleasedMember
-from model_servers.errors import OutsideError
-
-_FLUSH_BYTES = 256 * 2**20
-"""After so many bytes the disk is set to work, so that the end need not wait for it."""
+from model_servers.core.release import Archive
+from model_servers.ports import Content
 
 
 class MarWriter:
@@ -77,12 +68,24 @@ class MarWriter:
         Raises:
             OutsideError: the disk is full, or an input changed while it was read.
         """
-        facts = manifest(self._handler_digest())
-        text = f"{json.dumps(facts, indent=2, sort_keys=True)}\n".encode()
-        given = partial(self._input, locate=locate, digests=digests, manifest=text)
-        _check_names(members)
-        with replacing(target) as stream:
-            return _write_zip(stream, [given(member) for member in members])
+        layout = self._layout(members, locate, digests, manifest)
+        with replacing(target) as file:
+            return layout.written(file)
+
+    def content(
+        self,
+        members: Sequence[Member],
+        *,
+        locate: Callable[[str], Path],
+        digests: Callable[[str], Digests],
+        manifest: Callable[[str], Mapping[str, Any]],
+    ) -> tuple[Archive, Content]:
+        """Describe an archive, and give its bytes out of the inputs.
+
+        Raises:
+            OutsideError: an input changed while it was read.
+        """
+        return self._layout(members, locate, digests, manifest).read()
 
     def member_digests(
         self,
@@ -99,6 +102,19 @@ class MarWriter:
             if not isinstance(member.source, ManifestFile)
         }
 
+    def _layout(
+        self,
+        members: Sequence[Member],
+        locate: Callable[[str], Path],
+        digests: Callable[[str], Digests],
+        manifest: Callable[[str], Mapping[str, Any]],
+    ) -> Layout:
+        facts = manifest(self._handler_digest())
+        text = f"{json.dumps(facts, indent=2, sort_keys=True)}\n".encode()
+        given = partial(self._input, locate=locate, digests=digests, manifest=text)
+        _check_names(members)
+        return Layout.of([given(member) for member in members])
+
     def _input(
         self,
         member: Member,
@@ -106,19 +122,19 @@ class MarWriter:
         locate: Callable[[str], Path],
         digests: Callable[[str], Digests],
         manifest: bytes,
-    ) -> _Input:
+    ) -> Input:
         match member.source:
             case ModelFile(path):
-                return _Input(member.path, digests(path), locate(path))
+                return Input(member.path, digests(path), locate(path))
             case SourceArchive(paths):
-                inputs = (_Input(path, digests(path), locate(path)) for path in paths)
+                inputs = (Input(path, digests(path), locate(path)) for path in paths)
                 files = {one.path: one.read() for one in inputs}
                 data = source_archive(member.path, files)
-                return _Input.of_bytes(member.path, data)
+                return Input.of_bytes(member.path, data)
             case HandlerFile(path):
-                return _Input.of_bytes(member.path, self._handler[path])
+                return Input.of_bytes(member.path, self._handler[path])
             case ManifestFile():
-                return _Input.of_bytes(member.path, manifest)
+                return Input.of_bytes(member.path, manifest)
 
     def _handler_digest(self) -> str:
         return handler_digest(
@@ -170,155 +186,3 @@ def _check_names(members: Sequence[Member]) -> None:
         if normal != path or path.startswith(("/", "..")) or path.lower() in seen:
             raise ValueError(f"{path!r} cannot stand in an archive, or not twice")
         seen.add(path.lower())
-
-
-@dataclass(frozen=True)
-class _Input:
-    """A member about to be written; its digests are known beforehand."""
-
-    path: str
-    digests: Digests
-    source: Path | bytes
-
-    @classmethod
-    def of_bytes(cls, path: str, data: bytes) -> _Input:
-        return cls(path, digest_bytes(data), data)
-
-    @property
-    def entry(self) -> Entry:
-        return Entry(self.path, self.digests.size_bytes, self.digests.crc32)
-
-    def read(self) -> bytes:
-        if isinstance(self.source, bytes):
-            return self.source
-        try:
-            data = self.source.read_bytes()
-        except OSError as error:
-            raise self.unreadable(error) from error
-        if hashlib.sha256(data).hexdigest() != self.digests.sha256:
-            raise self.changed()
-        return data
-
-    def open(self) -> int:
-        try:
-            return os.open(self.source, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise self.unreadable(error) from error
-
-    def unreadable(self, error: OSError) -> OutsideError:
-        return OutsideError(f"{self.source!s} cannot be read: {error.strerror}")
-
-    def changed(self) -> OutsideError:
-        return OutsideError(
-            f"{self.source!s} changed while it was packed",
-            hint="run the command again when nothing writes to the file",
-        )
-
-
-@dataclass
-class _Out:
-    """The archive on its way to the disk, hashed behind the writer."""
-
-    file: int
-    followers: Followers
-    offset: int = 0
-    whole: Any = field(default_factory=hashlib.sha256)
-    framing: Any = field(default_factory=hashlib.sha256)
-    flushed: int = 0
-    flushes: list[Future[None]] = field(default_factory=list)
-
-    def frame(self, data: bytes) -> None:
-        """Write bytes that are no member's."""
-        self._write(data)
-        self.followers.feed(data, self.whole.update, self.framing.update)
-
-    def member(self, member: _Input) -> ReleasedMember:
-        """Write a member's bytes.
-
-        Raises:
-            OutsideError: they are not the bytes that were hashed before.
-        """
-        start, crc32 = self.offset, Crc32()
-        if isinstance(member.source, bytes):
-            self._write(member.source)
-            self.followers.feed(member.source, self.whole.update, crc32.update)
-        else:
-            self._copy(member, crc32)
-        self.followers.wait()
-        found = (self.offset - start, crc32.value)
-        if found != (member.digests.size_bytes, member.digests.crc32):
-            raise member.changed()
-        return ReleasedMember(
-            path=member.path,
-            offset=start,
-            length=member.digests.size_bytes,
-            sha256=member.digests.sha256,
-            segments=tuple(part.moved(start) for part in member.digests.segments),
-        )
-
-    def finish(self) -> None:
-        """Return when all is hashed and on the disk."""
-        self.followers.wait()
-        for flush in self.flushes:
-            flush.result()
-        os.fsync(self.file)
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            count = os.pwrite(self.file, view, self.offset)
-            self.offset += count
-            view = view[count:]
-
-    def _copy(self, member: _Input, crc32: Crc32) -> None:
-        """Copy a file, and hash what has arrived; one byte more tells that it grew."""
-        source, position = member.open(), 0
-        try:
-            before = os.fstat(source)
-            while position <= member.digests.size_bytes:
-                count = copy_range(
-                    source, position, self.file, self.offset, CHUNK_BYTES
-                )
-                if count == 0:
-                    break
-                copied = os.pread(self.file, count, self.offset)
-                self.followers.feed(copied, self.whole.update, crc32.update)
-                position += count
-                self.offset += count
-                self._flush()
-            after = os.fstat(source)
-        finally:
-            os.close(source)
-        if (before.st_mtime_ns, before.st_ctime_ns) != (
-            after.st_mtime_ns,
-            after.st_ctime_ns,
-        ):
-            raise member.changed()
-
-    def _flush(self) -> None:
-        if self.offset - self.flushed >= _FLUSH_BYTES:
-            self.flushed = self.offset
-            work = self.followers.beside(lambda: os.fdatasync(self.file))
-            self.flushes.append(work)
-
-
-def _write_zip(file: int, inputs: Sequence[_Input]) -> Archive:
-    directory: list[bytes] = []
-    members: list[ReleasedMember] = []
-    with followers() as fed:
-        out = _Out(file, fed)
-        for number, member in enumerate(inputs):
-            start = out.offset
-            out.frame(local_header(member.entry, start, align=number == 0))
-            members.append(out.member(member))
-            directory.append(directory_entry(member.entry, start))
-        start, entries = out.offset, b"".join(directory)
-        out.frame(entries)
-        out.frame(end(len(directory), start, len(entries)))
-        out.finish()
-    return Archive(
-        size_bytes=out.offset,
-        sha256=out.whole.hexdigest(),
-        members=tuple(members),
-        framing_sha256=out.framing.hexdigest(),
-    )

@@ -23,7 +23,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from model_servers.core.overlay import Overlay, overlay_digest, with_overlay
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
 from model_servers.errors import OutsideError, RefusedError
-from model_servers.ports import NO_OVERLAY, OnBytes
+from model_servers.ports import NO_OVERLAY, Chunks, OnBytes
 
 _HOME = ".model-servers"
 _LOAD_ERROR = "load-error.txt"
@@ -115,7 +115,7 @@ class LocalModelStore:
         self,
         release: Release,
         *,
-        read_range: Callable[[int, int], bytes],
+        chunks: Chunks,
         on_bytes: OnBytes,
         overlay: Overlay = NO_OVERLAY,
     ) -> None:
@@ -123,7 +123,7 @@ class LocalModelStore:
         with disk.failures("the model store"):
             tree = self._trees / release.archive.sha256
             if not tree.is_dir():
-                self._make_tree(release, tree, read_range, on_bytes)
+                self._make_tree(release, tree, chunks, on_bytes)
             work = self._make_work(tree, overlay)
             self._link(release.ref, work)
 
@@ -256,7 +256,7 @@ class LocalModelStore:
         self,
         release: Release,
         tree: Path,
-        read_range: Callable[[int, int], bytes],
+        chunks: Chunks,
         on_bytes: OnBytes,
     ) -> None:
         """Share or bring every member, verified, then give the tree its name.
@@ -284,7 +284,7 @@ class LocalModelStore:
             files,
             local=self._local_segments(),
             journal=partial.with_name(f"{partial.name}.journal"),
-            read_range=read_range,
+            chunks=chunks,
             on_bytes=on_bytes,
         ):
             for member in brought:

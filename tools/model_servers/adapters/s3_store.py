@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from model_servers.adapters import s3_errors
+from model_servers.adapters import s3_errors, s3_reading
 from model_servers.adapters.read_back import differs
 from model_servers.adapters.s3_errors import ALREADY_THERE, NOT_THERE, RACING
 from model_servers.adapters.s3_transfer import CannotCopyError, Transfer
 from model_servers.core.objects import Leftover, Movable, Moved, Part, Sent, Stored
 from model_servers.core.reuse import whole_file
 from model_servers.errors import OutsideError
-from model_servers.ports import OnBytes
+from model_servers.ports import Content, OnBytes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _RACES = 8
-_READS = 5
-_LONGEST_WAIT_S = 8.0
 _ABANDONED_AFTER = timedelta(days=1)
 """Nobody uploads one archive for so long."""
 
@@ -107,7 +102,7 @@ class S3Store:
         """Give a small object with the token that a swap wants."""
         with self._outside():
             try:
-                body, answer = self._get(self._object(key))
+                body, answer = s3_reading.whole(self._s3, self._object(key))
             except ClientError as error:
                 if s3_errors.code(error) in NOT_THERE:
                     return None
@@ -117,34 +112,30 @@ class S3Store:
     def read_range(
         self, key: str, offset: int, length: int, *, token: str | None = None
     ) -> bytes:
-        """Give exactly *length* bytes of an object.
+        """Give exactly *length* bytes of an object, like ``chunks``."""
+        return b"".join(self.chunks(key, offset, length, token=token))
 
-        What fails on its way is asked for again, also in the middle of a body,
-        which boto3 does not do.
-        """
-        if length == 0:
-            return b""  # S3 has no empty range
-        request = self._object(key)
-        request["Range"] = f"bytes={offset}-{offset + length - 1}"
-        if token is not None:
-            request["IfMatch"] = f'"{token}"'
+    def chunks(
+        self, key: str, offset: int, length: int, *, token: str | None = None
+    ) -> Iterator[bytes]:
+        """Yield exactly *length* bytes of an object as they arrive."""
+        found = 0
         with self._outside():
             try:
-                data, answer = self._get(request)
+                for chunk in s3_reading.ranged(
+                    self._s3, self._object(key), offset, length, token
+                ):
+                    found += len(chunk)
+                    yield chunk
             except ClientError as error:
                 if s3_errors.code(error) in ALREADY_THERE:
                     raise self._changed(key) from error
                 raise
-        whole_object = answer["ResponseMetadata"]["HTTPStatusCode"] != 206
-        if whole_object:
-            data = data[offset : offset + length]  # the server knows no ranges
-        if len(data) != length:
+        if found != length:
             raise OutsideError(
-                f"{self.address}/{key} gave {len(data)} of the {length} bytes at "
-                f"{offset}",
+                f"{self.address}/{key} gave {found} of the {length} bytes at {offset}",
                 hint=_AGAIN,
             )
-        return data
 
     def create(self, key: str, body: bytes) -> bool:
         """Write a small object if there is none, and say whether it did.
@@ -179,34 +170,34 @@ class S3Store:
             hint="use a store with conditional writes; `ms store doctor` checks one",
         )
 
-    def upload(self, key: str, source: Path, *, on_bytes: OnBytes) -> None:
+    def upload(self, key: str, content: Content, *, on_bytes: OnBytes) -> None:
         """Upload a file, unless an object like it is there already."""
-        self.compose(key, source, whole_file(source.stat().st_size), on_bytes=on_bytes)
+        self.compose(key, content, whole_file(content.size_bytes), on_bytes=on_bytes)
 
     def compose(
-        self, key: str, source: Path, parts: Sequence[Part], *, on_bytes: OnBytes
+        self, key: str, content: Content, parts: Sequence[Part], *, on_bytes: OnBytes
     ) -> Moved:
-        """Make an object of parts, unless one like *source* is there already.
+        """Make an object of parts, unless one like *content* is there already.
 
         A store that does not copy gets the whole file; so does one whose copy is
         not what it should be.
         """
-        size_bytes, why = source.stat().st_size, ""
+        size_bytes, why = content.size_bytes, ""
         found = self.stat(key)
-        is_damaged = found is not None and self._is_not(key, source, parts, found)
+        is_damaged = found is not None and self._is_not(key, content, parts, found)
         if found is not None and not is_damaged:
             return Moved()
         try:
-            moved = self._move(key, source, parts, on_bytes, replace=is_damaged)
-            is_damaged = self._is_not(key, source, parts, self.stat(key))
+            moved = self._move(key, content, parts, on_bytes, replace=is_damaged)
+            is_damaged = self._is_not(key, content, parts, self.stat(key))
             if is_damaged:
                 why = "the copy is not what it should be"
         except CannotCopyError as error:
             moved, why = Moved(), str(error)
         if why and moved.sent_bytes != size_bytes:
             everything = whole_file(size_bytes)
-            self._move(key, source, everything, on_bytes, replace=is_damaged)
-            is_damaged = self._is_not(key, source, everything, self.stat(key))
+            self._move(key, content, everything, on_bytes, replace=is_damaged)
+            is_damaged = self._is_not(key, content, everything, self.stat(key))
             moved = Moved(sent_bytes=size_bytes, why_not_copied=why)
         if is_damaged:
             raise OutsideError(
@@ -272,18 +263,6 @@ class S3Store:
                 if s3_errors.code(error) not in s3_errors.GONE_UPLOAD:
                     raise
 
-    def _get(self, request: dict[str, Any]) -> tuple[bytes, Any]:
-        """Ask for an object until its body has arrived in full."""
-        for attempt in range(_READS):
-            answer = self._s3.get_object(**request)
-            try:
-                return answer["Body"].read(), answer
-            except BotoCoreError:
-                if attempt == _READS - 1:
-                    raise
-                time.sleep(random.uniform(0, min(_LONGEST_WAIT_S, 2**attempt / 4)))  # noqa: S311 - no secret
-        raise AssertionError  # the last read returns or raises
-
     def _put(self, key: str, body: bytes, condition: dict[str, Any]) -> bool:
         for race in range(_RACES):
             try:
@@ -303,7 +282,7 @@ class S3Store:
     def _move(
         self,
         key: str,
-        source: Path,
+        content: Content,
         parts: Sequence[Part],
         on_bytes: OnBytes,
         *,
@@ -311,24 +290,24 @@ class S3Store:
     ) -> Moved:
         with self._outside():
             if len(parts) == 1 and isinstance(parts[0], Sent):
-                self._transfer.put(key, source, replace=replace)
+                self._transfer.put(key, content, replace=replace)
                 on_bytes(parts[0].length)
                 return Moved(sent_bytes=parts[0].length)
             return self._transfer.compose(
-                key, source, parts, replace=replace, on_bytes=on_bytes
+                key, content, parts, replace=replace, on_bytes=on_bytes
             )
 
     def _is_not(
-        self, key: str, source: Path, parts: Sequence[Part], found: Stored | None
+        self, key: str, content: Content, parts: Sequence[Part], found: Stored | None
     ) -> bool:
         """Say whether the object is another than the file, by size and ends."""
-        if found is None or found.size_bytes != source.stat().st_size:
+        if found is None or found.size_bytes != content.size_bytes:
             return True
         return differs(
             lambda offset, length: self.read_range(
                 key, offset, length, token=found.token
             ),
-            source,
+            content,
             parts,
         )
 

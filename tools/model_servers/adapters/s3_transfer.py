@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from model_servers.adapters import s3_errors
 from model_servers.core.objects import Copied, Moved, Part, Sent
-from model_servers.ports import OnBytes
+from model_servers.ports import Content, OnBytes
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -37,13 +35,12 @@ class Transfer:
     bucket: str
     prefix: str
 
-    def put(self, key: str, source: Path, *, replace: bool) -> None:
-        """Send a small file in one request, unless an object is there already."""
+    def put(self, key: str, content: Content, *, replace: bool) -> None:
+        """Send a small object in one request, unless an object is there already."""
         condition: dict[str, Any] = {} if replace else {"IfNoneMatch": "*"}
+        body = content.read(0, content.size_bytes)
         try:
-            self.s3.put_object(
-                **self._object(key), Body=source.read_bytes(), **condition
-            )
+            self.s3.put_object(**self._object(key), Body=body, **condition)
         except ClientError as error:
             # A rival was first: the key names the content, so it is the same.
             if s3_errors.code(error) not in s3_errors.ALREADY_THERE | s3_errors.RACING:
@@ -52,7 +49,7 @@ class Transfer:
     def compose(
         self,
         key: str,
-        source: Path,
+        content: Content,
         parts: Sequence[Part],
         *,
         replace: bool,
@@ -69,7 +66,7 @@ class Transfer:
         for attempt in range(_TRIES):
             try:
                 return self._composed(
-                    key, source, parts, replace=replace, on_bytes=on_bytes
+                    key, content, parts, replace=replace, on_bytes=on_bytes
                 )
             except ClientError as error:
                 code = s3_errors.code(error)
@@ -83,15 +80,15 @@ class Transfer:
     def _composed(
         self,
         key: str,
-        source: Path,
+        content: Content,
         parts: Sequence[Part],
         *,
         replace: bool,
         on_bytes: OnBytes,
     ) -> Moved:
         condition: dict[str, Any] = {} if replace else {"IfNoneMatch": "*"}
-        with self._multipart(key) as target, _reading(source) as descriptor:
-            tags = self._move_all(target, descriptor, parts, on_bytes)
+        with self._multipart(key) as target:
+            tags = self._move_all(target, content, parts, on_bytes)
             self.s3.complete_multipart_upload(
                 **target,
                 MultipartUpload={
@@ -122,14 +119,14 @@ class Transfer:
     def _move_all(
         self,
         target: dict[str, Any],
-        descriptor: int,
+        content: Content,
         parts: Sequence[Part],
         on_bytes: OnBytes,
     ) -> list[str]:
         with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
             moving = {
                 pool.submit(
-                    self._move, {**target, "PartNumber": number}, descriptor, part
+                    self._move, {**target, "PartNumber": number}, content, part
                 ): (number, part)
                 for number, part in enumerate(parts, start=1)
             }
@@ -144,10 +141,10 @@ class Transfer:
                 raise
         return [tags[number] for number in sorted(tags)]
 
-    def _move(self, target: dict[str, Any], descriptor: int, part: Part) -> str:
+    def _move(self, target: dict[str, Any], content: Content, part: Part) -> str:
         match part:
             case Sent(offset, length):
-                body = os.pread(descriptor, length, offset)
+                body = content.read(offset, length)
                 return self.s3.upload_part(**target, Body=body)["ETag"]
             case Copied(key, offset, length):
                 try:
@@ -167,12 +164,3 @@ class Transfer:
 
     def _object(self, key: str) -> dict[str, Any]:
         return {"Bucket": self.bucket, "Key": self.prefix + key}
-
-
-@contextmanager
-def _reading(source: Path) -> Iterator[int]:
-    descriptor = os.open(source, os.O_RDONLY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

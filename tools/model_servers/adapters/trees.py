@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +24,7 @@ from model_servers.core.layout import MANIFEST
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError
-from model_servers.ports import OnBytes
+from model_servers.ports import Chunks, OnBytes
 
 _THREADS = 4
 _SHARED_FROM_BYTES = 2**20
@@ -91,7 +91,7 @@ class LocalTrees:
         rotten: Collection[str],
         *,
         elsewhere: Iterable[tuple[Release, Collection[str]]],
-        read_range: Callable[[int, int], bytes],
+        chunks: Chunks,
         on_bytes: OnBytes,
     ) -> None:
         """Put rotten members right: their good segments kept, the others brought.
@@ -103,7 +103,7 @@ class LocalTrees:
             release: the tree.
             rotten: its members that are wrong.
             elsewhere: other trees of this host, with what is wrong in them.
-            read_range: reads the released archive: offset and length.
+            chunks: reads the released archive: offset and length.
             on_bytes: told the bytes that had to be fetched.
 
         Raises:
@@ -129,7 +129,7 @@ class LocalTrees:
                 delta.Files(lengths={str(partial / m.path): m.length for m in members}),
                 local=local,
                 journal=partial.with_name(f"{partial.name}.journal"),
-                read_range=read_range,
+                chunks=chunks,
                 on_bytes=on_bytes,
             ):
                 for member in members:

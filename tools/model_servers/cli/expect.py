@@ -6,10 +6,10 @@ import argparse
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from model_servers.errors import RequestError
 from model_servers.journeys.build import Build, Built
-from model_servers.journeys.expected import expecting
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -25,7 +25,7 @@ def flag(command: argparse.ArgumentParser) -> None:
 
 def as_asked(build: Build, text: str | None) -> Build:
     """Give a build journey that keeps to ``--expect``, if that was given."""
-    return build if text is None else expecting(build, digests(text))
+    return build if text is None else replace(build, expected=digests(text))
 
 
 def digests(text: str) -> Mapping[str, str]:

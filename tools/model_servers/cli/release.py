@@ -83,7 +83,7 @@ def _publish_given(options: argparse.Namespace, settings: Settings) -> ExitStatu
     release, is_there = journey.plan(given)
     if not options.dry_run:
         with watcher() as console:
-            journey.run(given, path, console)
+            journey.run(given, wire.file_content(path), console)
     if options.json:
         found = {
             "ref": str(release.ref),

@@ -24,6 +24,22 @@ class Movable:
 
 
 @dataclass(frozen=True)
+class InMemory:
+    """The content of a small object that is to be."""
+
+    data: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes there are."""
+        return len(self.data)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give exactly these bytes; fewer if there are no more."""
+        return self.data[offset : offset + length]
+
+
+@dataclass(frozen=True)
 class Copied:
     """Bytes that an object of the store holds already."""
 
@@ -34,7 +50,7 @@ class Copied:
 
 @dataclass(frozen=True)
 class Sent:
-    """Bytes of the local file, which have to be uploaded."""
+    """Bytes of the content, which have to be uploaded."""
 
     offset: int
     length: int

@@ -71,7 +71,7 @@ class Fetch:
         self.archives.bring(
             release,
             here,
-            read_range=ReleasedBytes(self.store, release).read_range,
+            chunks=ReleasedBytes(self.store, release).chunks,
             on_bytes=on_bytes,
         )
         return Fetched(release=release, path=path, fetched_bytes=sum(moved))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from model_servers.core.given import GivenArchive, release_of
 from model_servers.core.release import Release
@@ -11,7 +10,7 @@ from model_servers.errors import RefusedError, RequestError
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.probe import refuse_unless_create_only
 from model_servers.journeys.publish import PublishWatcher, release_archive
-from model_servers.ports import ProbedStore, Releases
+from model_servers.ports import Content, ProbedStore, Releases
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,9 @@ class PublishGiven:
             )
         return release, there is not None
 
-    def run(self, given: GivenArchive, path: Path, watcher: PublishWatcher) -> bool:
+    def run(
+        self, given: GivenArchive, content: Content, watcher: PublishWatcher
+    ) -> bool:
         """Release an archive, and say whether it was new.
 
         Raises:
@@ -57,7 +58,7 @@ class PublishGiven:
             refuse_unless_create_only(catalog)
             moved = release_archive(
                 release,
-                path,
+                content,
                 store=self.store,
                 releases=self.releases,
                 on_bytes=watcher.uploading(release),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.contents import chunks
 from model_servers.journeys.probe import refuse_unless_create_only
 from model_servers.journeys.publish import release_archive
-from model_servers.ports import OnBytes, ProbedStore, Releases, Store
+from model_servers.ports import Content, OnBytes, ProbedStore, Releases, Store
 
 _PARALLEL_READS = 16
 
@@ -56,6 +56,8 @@ class Mirror:
     source_releases: Releases
     target: ProbedStore
     target_releases: Releases
+    content_of: Callable[[Path], Content]
+    """Reads a file of this machine."""
 
     def chosen(self, texts: Sequence[str]) -> list[Ref]:
         """Give the releases that ``cat`` or ``cat@1.0.0`` mean; all if none is named.
@@ -151,7 +153,7 @@ class Mirror:
             self._fetch(release, path, watcher)
             return release_archive(
                 release,
-                path,
+                self.content_of(path),
                 store=self.target,
                 releases=self.target_releases,
                 on_bytes=watcher.uploading(release),

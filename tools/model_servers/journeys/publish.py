@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from model_servers.core.objects import Moved
@@ -21,7 +19,7 @@ from model_servers.journeys.build import Build, Recipe
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.probe import refuse_unless_create_only
 from model_servers.journeys.reuse import parts_of
-from model_servers.ports import OnBytes, ProbedStore, Releases
+from model_servers.ports import Content, OnBytes, ProbedStore, Releases
 
 
 class PublishWatcher(Protocol):
@@ -77,11 +75,10 @@ class Publish:
             refuse_unless_create_only(self.catalog)
             self._take_away_leftovers()
         by_ref = {recipe.spec.ref: recipe for recipe in recipes}
-        with tempfile.TemporaryDirectory(prefix="ms-publish-") as folder:
-            for candidate in plan.new:
-                release, moved = self._publish(by_ref[candidate.ref], folder, watcher)
-                self.catalog.add(candidate.ref.name)
-                watcher.released(release, moved)
+        for candidate in plan.new:
+            release, moved = self._publish(by_ref[candidate.ref], watcher)
+            self.catalog.add(candidate.ref.name)
+            watcher.released(release, moved)
         for candidate in unlisted:
             self.catalog.add(candidate.ref.name)
         return plan
@@ -111,18 +108,18 @@ class Publish:
         return plan, [one for one in plan.unchanged if one.ref not in listed]
 
     def _publish(
-        self, recipe: Recipe, folder: str, watcher: PublishWatcher
+        self, recipe: Recipe, watcher: PublishWatcher
     ) -> tuple[Release, Moved]:
-        built = self.build.write(recipe, Path(folder))
-        release = self.build.release(recipe, built.archive)
+        """Release an archive that is written nowhere but in the store."""
+        archive, content = self.build.content(recipe)
+        release = self.build.release(recipe, archive)
         moved = release_archive(
             release,
-            built.path,
+            content,
             store=self.store,
             releases=self.releases,
             on_bytes=watcher.uploading(release),
         )
-        built.path.unlink()
         return release, moved
 
     def _take_away_leftovers(self) -> None:
@@ -133,7 +130,7 @@ class Publish:
 
 def release_archive(
     release: Release,
-    path: Path,
+    content: Content,
     *,
     store: ProbedStore,
     releases: Releases,
@@ -144,8 +141,8 @@ def release_archive(
     Raises:
         RefusedError: a rival has released the version with other bytes.
     """
-    parts = parts_of(release, path, store=store, releases=releases)
-    moved = store.compose(release.key, path, parts, on_bytes=on_bytes)
+    parts = parts_of(release, content, store=store, releases=releases)
+    moved = store.compose(release.key, content, parts, on_bytes=on_bytes)
     _commit(release, store, releases)
     return moved
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 from model_servers.core.release import Release
 from model_servers.errors import OutsideError
@@ -19,7 +20,11 @@ class ReleasedBytes:
         self._token: str | None = None
 
     def read_range(self, offset: int, length: int) -> bytes:
-        """Give exactly these bytes.
+        """Give exactly these bytes, like ``chunks``."""
+        return b"".join(self.chunks(offset, length))
+
+    def chunks(self, offset: int, length: int) -> Iterator[bytes]:
+        """Yield exactly these bytes as they arrive.
 
         Raises:
             OutsideError: the store failed, or the archive is gone or another one.
@@ -27,9 +32,7 @@ class ReleasedBytes:
         with self._lock:
             if self._token is None:
                 self._token = self._pinned()
-        return self._store.read_range(
-            self._release.key, offset, length, token=self._token
-        )
+        return self._store.chunks(self._release.key, offset, length, token=self._token)
 
     def _pinned(self) -> str:
         key, expected = self._release.key, self._release.archive.size_bytes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 
 from model_servers.core.names import Ref
 from model_servers.core.objects import Copied, Part
@@ -20,19 +19,19 @@ from model_servers.core.reuse import (
     whole_file,
 )
 from model_servers.errors import OutsideError
-from model_servers.ports import Releases, Store
+from model_servers.ports import Content, Releases, Store
 
 _RELEASES_LOOKED_AT = 8
 
 
 def parts_of(
-    release: Release, path: Path, *, store: Store, releases: Releases
+    release: Release, content: Content, *, store: Store, releases: Releases
 ) -> list[Part]:
     """Say of which parts an archive is best made.
 
     Args:
         release: describes the archive.
-        path: the archive.
+        content: the archive.
         store: where to; bytes that it holds are copied.
         releases: those of the store.
     """
@@ -44,7 +43,7 @@ def parts_of(
     with_heads = {
         run: run.extended(head)
         for run, head in heads(runs)
-        if _is_same_head(run, head, path, store)
+        if _is_same_head(run, head, content, store)
     }
     return plan_parts(archive.size_bytes, [with_heads.get(run, run) for run in runs])
 
@@ -77,16 +76,14 @@ def _checkpoints(
     }
 
 
-def _is_same_head(run: Run, head: int, path: Path, store: Store) -> bool:
+def _is_same_head(run: Run, head: int, content: Content, store: Store) -> bool:
     """Compare what stands before a run here and there.
 
     Where the other archive is damaged or gone, copying it fails too, and then
     everything is sent.
     """
     source = run.source
-    with path.open("rb") as stream:
-        stream.seek(run.offset - head)
-        here = stream.read(head)
+    here = content.read(run.offset - head, head)
     with suppress(OutsideError):
         return here == store.read_range(source.key, source.offset - head, head)
     return False

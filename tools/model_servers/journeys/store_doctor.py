@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from model_servers.core.doctor import Check, State
-from model_servers.core.objects import Copied, Sent
+from model_servers.core.objects import Copied, InMemory, Sent
 from model_servers.core.reuse import PART_MIN_BYTES
 from model_servers.errors import OutsideError
 from model_servers.ports import ProbedStore
@@ -153,21 +151,18 @@ def _pinned(probe: _Probe) -> Check:
 
 
 def _range_copy(probe: _Probe) -> Check:
-    with tempfile.TemporaryDirectory(prefix="ms-probe-") as folder:
-        source = Path(folder, "whole")
-        whole = secrets.token_bytes(PART_MIN_BYTES) + _TAIL
-        source.write_bytes(whole)
-        probe.store.upload(probe.key("whole"), source, on_bytes=_nothing)
-        source.write_bytes(whole[: -len(_TAIL)] + _TAIL[::-1])
-        moved = probe.store.compose(
-            probe.key("composed"),
-            source,
-            [
-                Copied(probe.key("whole"), 0, PART_MIN_BYTES),
-                Sent(PART_MIN_BYTES, len(_TAIL)),
-            ],
-            on_bytes=_nothing,
-        )
+    start = secrets.token_bytes(PART_MIN_BYTES)
+    whole, other = InMemory(start + _TAIL), InMemory(start + _TAIL[::-1])
+    probe.store.upload(probe.key("whole"), whole, on_bytes=_nothing)
+    moved = probe.store.compose(
+        probe.key("composed"),
+        other,
+        [
+            Copied(probe.key("whole"), 0, PART_MIN_BYTES),
+            Sent(PART_MIN_BYTES, len(_TAIL)),
+        ],
+        on_bytes=_nothing,
+    )
     if moved.copied_bytes:
         found = "weights are copied inside the store"
         return Check(name="copies by range", state=State.OK, found=found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -56,14 +56,12 @@ class Workbench:
         self.model_store.forget(ref)
 
     def _install(self, release: Release, archive: Path) -> None:
-        def read_range(offset: int, length: int) -> bytes:
+        def chunks(offset: int, length: int) -> Iterator[bytes]:
             with archive.open("rb") as stream:
                 stream.seek(offset)
-                return stream.read(length)
+                yield stream.read(length)
 
-        self.model_store.install(
-            release, read_range=read_range, on_bytes=lambda _: None
-        )
+        self.model_store.install(release, chunks=chunks, on_bytes=lambda _: None)
 
 
 def as_version(recipe: Recipe, version: Version) -> Recipe:

@@ -26,6 +26,8 @@ from model_servers.ports.models import (
 from model_servers.ports.stores import (
     Announcements,
     Archives,
+    Chunks,
+    Content,
     Journal,
     OnBytes,
     ProbedStore,
@@ -39,6 +41,8 @@ __all__ = [
     "ArchiveWriter",
     "Archives",
     "BlobCache",
+    "Chunks",
+    "Content",
     "GoldenFiles",
     "HandlerProbe",
     "History",

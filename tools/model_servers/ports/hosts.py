@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from model_servers.core.overlay import Overlay
 from model_servers.core.release import Release
 from model_servers.core.soak import Counts
 from model_servers.core.spec import Serving
-from model_servers.ports.stores import OnBytes
+from model_servers.ports.stores import Chunks, OnBytes
 
 NO_OVERLAY: Overlay = MappingProxyType({})
 """A model's own config as it is."""
@@ -63,7 +63,7 @@ class ModelStore(Protocol):
         self,
         release: Release,
         *,
-        read_range: Callable[[int, int], bytes],
+        chunks: Chunks,
         on_bytes: OnBytes,
         overlay: Overlay = NO_OVERLAY,
     ) -> None:
@@ -75,7 +75,7 @@ class ModelStore(Protocol):
 
         Args:
             release: what the store says it is.
-            read_range: reads its archive.
+            chunks: reads its archive.
             on_bytes: called for what is read.
             overlay: what this host changes in its model config.
 

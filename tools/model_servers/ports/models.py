@@ -13,6 +13,7 @@ from model_servers.core.layout import Member
 from model_servers.core.probe import ProbeOrder, ProbeReport
 from model_servers.core.release import Archive
 from model_servers.core.site.pages import Catalogue
+from model_servers.ports.stores import Content
 
 
 class Registry(Protocol):
@@ -177,6 +178,19 @@ class ArchiveWriter(Protocol):
         digests: Callable[[str], Digests],
     ) -> Mapping[str, Digests]:
         """Digest each member but the manifest as it would be written, by its path."""
+
+    def content(
+        self,
+        members: Sequence[Member],
+        *,
+        locate: Callable[[str], Path],
+        digests: Callable[[str], Digests],
+        manifest: Callable[[str], Mapping[str, Any]],
+    ) -> tuple[Archive, Content]:
+        """Describe an archive without writing it, and give its bytes.
+
+        The arguments are those of ``write``.
+        """
 
     def write(
         self,

@@ -13,6 +13,9 @@ from model_servers.core.release import Release
 OnBytes = Callable[[int], None]
 """Called with the number of bytes that have just been moved."""
 
+Chunks = Callable[[int, int], Iterable[bytes]]
+"""Yields the bytes of one archive as they arrive, by offset and length."""
+
 
 class Announcements(Protocol):
     """Where people hear of releases."""
@@ -22,6 +25,21 @@ class Announcements(Protocol):
 
     def announce(self, tag: str, *, commit: str, title: str, notes: str) -> None:
         """Announce a commit under a new tag; complete or not at all."""
+
+
+class Content(Protocol):
+    """The bytes of an object that is to be, wherever they are now."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many there are."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give exactly these bytes; fewer if there are no more.
+
+        Raises:
+            OutsideError: they cannot be read, or have changed.
+        """
 
 
 class Store(Protocol):
@@ -45,7 +63,12 @@ class Store(Protocol):
     def read_range(
         self, key: str, offset: int, length: int, *, token: str | None = None
     ) -> bytes:
-        """Give exactly *length* bytes of an object.
+        """Give exactly *length* bytes of an object, like ``chunks``."""
+
+    def chunks(
+        self, key: str, offset: int, length: int, *, token: str | None = None
+    ) -> Iterator[bytes]:
+        """Yield exactly *length* bytes of an object as they arrive.
 
         Args:
             key: of the object.
@@ -70,11 +93,11 @@ class Store(Protocol):
         for the others.
         """
 
-    def upload(self, key: str, source: Path, *, on_bytes: OnBytes) -> None:
+    def upload(self, key: str, content: Content, *, on_bytes: OnBytes) -> None:
         """Write a large object whose key names its content; done if it is there."""
 
     def compose(
-        self, key: str, source: Path, parts: Sequence[Part], *, on_bytes: OnBytes
+        self, key: str, content: Content, parts: Sequence[Part], *, on_bytes: OnBytes
     ) -> Moved:
         """Write a large object like ``upload``, of parts that the store may hold.
 
@@ -83,8 +106,8 @@ class Store(Protocol):
 
         Args:
             key: names the content.
-            source: the whole object as a file.
-            parts: what it is made of; those to be copied must be as in *source*.
+            content: the whole object.
+            parts: what it is made of; those to be copied must be as in *content*.
             on_bytes: called for every part, however it moved.
 
         Returns:
@@ -145,7 +168,7 @@ class Archives(Protocol):
         release: Release,
         here: Iterable[Release],
         *,
-        read_range: Callable[[int, int], bytes],
+        chunks: Chunks,
         on_bytes: OnBytes,
     ) -> Path:
         """Put the archive together, of what is *here* and what has to be read.

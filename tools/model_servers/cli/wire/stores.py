@@ -21,6 +21,7 @@ from model_servers.journeys.mirror import Mirror
 
 if TYPE_CHECKING:
     from model_servers.ports import (
+        Content,
         ProbedStore,
         Releases,
         Store,
@@ -95,6 +96,13 @@ def given_archive(path: Path) -> GivenArchive:
     return given_archive.read(path)
 
 
+def file_content(path: Path) -> Content:
+    """Give a file as what an object shall be."""
+    from model_servers.adapters.file_content import FileContent
+
+    return FileContent(path)
+
+
 def mirror(source: Store, target: ProbedStore) -> Mirror:
     """Give the journey that copies releases between stores."""
     return Mirror(
@@ -102,6 +110,7 @@ def mirror(source: Store, target: ProbedStore) -> Mirror:
         source_releases=releases(source),
         target=target,
         target_releases=releases(target),
+        content_of=file_content,
     )
 
 

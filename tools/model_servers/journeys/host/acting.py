@@ -168,7 +168,7 @@ class Acting:
     def _install(self, action: Install, release: Release, watcher: Watcher) -> None:
         self.model_store.install(
             release,
-            read_range=ReleasedBytes(self.store, release).read_range,
+            chunks=ReleasedBytes(self.store, release).chunks,
             on_bytes=watcher.fetching(release, action.fetch_bytes),
             overlay=action.overlay,
         )

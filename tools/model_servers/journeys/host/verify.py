@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from model_servers.core.names import Ref
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError, OutsideError
 from model_servers.journeys.released_bytes import ReleasedBytes
-from model_servers.ports import OnBytes, Releases, Store
+from model_servers.ports import Chunks, OnBytes, Releases, Store
 
 
 class Trees(Protocol):
@@ -34,7 +34,7 @@ class Trees(Protocol):
         rotten: Collection[str],
         *,
         elsewhere: Iterable[tuple[Release, Collection[str]]],
-        read_range: Callable[[int, int], bytes],
+        chunks: Chunks,
         on_bytes: OnBytes,
     ) -> None:
         """Put rotten members right; OutsideError if that cannot be done now."""
@@ -156,7 +156,7 @@ class Verify:
                     for other in releases
                     if other is not release
                 ],
-                read_range=ReleasedBytes(self.store, release).read_range,
+                chunks=ReleasedBytes(self.store, release).chunks,
                 on_bytes=counts.append,
             )
         except ModelServersError as caught:

@@ -1,0 +1,296 @@
+"""Lays members out as a zip, and reads, hashes or writes it in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from model_servers.adapters.copying import copy_range
+from model_servers.adapters.file_digests import digest_bytes
+from model_servers.adapters.hashing import CHUNK_BYTES, Crc32, Followers, followers
+from model_servers.adapters.write_back import WriteBack, write_back
+from model_servers.adapters.zip_format import Entry, directory_entry, end, local_header
+from model_servers.core.contribution import Digests
+from model_servers.core.release import Archive, ReleasedMember
+from model_servers.errors import OutsideError
+
+
+@dataclass(frozen=True)
+class Input:
+    """A member to be packed; its digests are known beforehand."""
+
+    path: str
+    digests: Digests
+    source: Path | bytes
+
+    @classmethod
+    def of_bytes(cls, path: str, data: bytes) -> Input:
+        """Give a member that is in memory."""
+        return cls(path, digest_bytes(data), data)
+
+    @property
+    def entry(self) -> Entry:
+        """What the zip says of it."""
+        return Entry(self.path, self.digests.size_bytes, self.digests.crc32)
+
+    def read(self) -> bytes:
+        """Give all its bytes; it is small."""
+        if isinstance(self.source, bytes):
+            return self.source
+        try:
+            data = self.source.read_bytes()
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if hashlib.sha256(data).hexdigest() != self.digests.sha256:
+            raise self.changed()
+        return data
+
+    def open(self) -> int:
+        """Open its file."""
+        try:
+            return os.open(self.source, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def changed(self) -> OutsideError:
+        """Say that it has other bytes than those that were hashed."""
+        return OutsideError(
+            f"{self.source!s} changed while it was packed",
+            hint="run the command again when nothing writes to the file",
+        )
+
+    def _unreadable(self, error: OSError) -> OutsideError:
+        return OutsideError(f"{self.source!s} cannot be read: {error.strerror}")
+
+
+class Piece(NamedTuple):
+    """Some bytes of the zip: a member's, or those around members."""
+
+    offset: int
+    length: int
+    source: Input | bytes
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All pieces of a zip, in order."""
+
+    pieces: tuple[Piece, ...]
+
+    @classmethod
+    def of(cls, inputs: Sequence[Input]) -> Layout:
+        """Lay out members in their order; the first one's data is aligned."""
+        pieces: list[Piece] = []
+        directory: list[bytes] = []
+        at = 0
+        for number, member in enumerate(inputs):
+            header = local_header(member.entry, at, align=number == 0)
+            directory.append(directory_entry(member.entry, at))
+            start, size = at + len(header), member.digests.size_bytes
+            pieces += [Piece(at, len(header), header), Piece(start, size, member)]
+            at = start + size
+        entries = b"".join(directory)
+        records = entries + end(len(directory), at, len(entries))
+        return cls((*pieces, Piece(at, len(records), records)))
+
+    def written(self, file: int) -> Archive:
+        """Write the zip; it is on the disk then.
+
+        Raises:
+            OutsideError: an input changed meanwhile.
+        """
+        with write_back(lambda: os.fdatasync(file)) as behind:
+            archive, _ = self._passed(_File(file, behind))
+        os.fsync(file)
+        return archive
+
+    def read(self) -> tuple[Archive, ZipContent]:
+        """Hash the zip without writing it.
+
+        Raises:
+            OutsideError: an input changed meanwhile.
+        """
+        archive, states = self._passed(_Nowhere())
+        return archive, ZipContent(self.pieces, states)
+
+    def _passed(self, sink: _Sink) -> tuple[Archive, dict[str, State]]:
+        with followers() as fed:
+            digests = _Pass(sink, fed)
+            members = [
+                member
+                for piece in self.pieces
+                if (member := digests.take(piece)) is not None
+            ]
+        last = self.pieces[-1]
+        archive = Archive(
+            size_bytes=last.offset + last.length,
+            sha256=digests.whole.hexdigest(),
+            members=tuple(members),
+            framing_sha256=digests.framing.hexdigest(),
+        )
+        return archive, digests.states
+
+
+class State(NamedTuple):
+    """What tells that nobody has written to a file."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int
+
+    @classmethod
+    def of(cls, file: int) -> State:
+        """Ask the file system."""
+        found = os.fstat(file)
+        return cls(
+            found.st_dev,
+            found.st_ino,
+            found.st_size,
+            found.st_mtime_ns,
+            found.st_ctime_ns,
+        )
+
+
+class ZipContent:
+    """The bytes of a zip that is nowhere but in its inputs."""
+
+    def __init__(self, pieces: Sequence[Piece], states: dict[str, State]) -> None:
+        self._pieces = pieces
+        self._starts = [piece.offset for piece in pieces]
+        self._states = states
+        self.size_bytes = pieces[-1].offset + pieces[-1].length
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give exactly these bytes; fewer if the zip ends before.
+
+        Raises:
+            OutsideError: an input has changed since it was hashed.
+        """
+        found = []
+        number = bisect_right(self._starts, offset) - 1
+        while length and number < len(self._pieces):
+            piece = self._pieces[number]
+            count = min(length, piece.offset + piece.length - offset)
+            if count:
+                found.append(self._part(piece, offset - piece.offset, count))
+            offset, length, number = offset + count, length - count, number + 1
+        return b"".join(found)
+
+    def _part(self, piece: Piece, start: int, count: int) -> bytes:
+        source = piece.source
+        if isinstance(source, Input):
+            if not isinstance(source.source, bytes):
+                return self._of_file(source, start, count)
+            source = source.source
+        return source[start : start + count]
+
+    def _of_file(self, member: Input, start: int, count: int) -> bytes:
+        file = member.open()
+        try:
+            data = os.pread(file, count, start)
+            if len(data) != count or State.of(file) != self._states[member.path]:
+                raise member.changed()
+        finally:
+            os.close(file)
+        return data
+
+
+class _Sink(Protocol):
+    """Where the bytes go beside the hashes."""
+
+    def put(self, data: bytes, offset: int) -> None:
+        """Take bytes."""
+
+    def copied(self, source: int, start: int, offset: int) -> bytes:
+        """Take the next bytes of a file, and give them; empty at its end."""
+
+
+class _Nowhere:
+    def put(self, data: bytes, offset: int) -> None:
+        pass
+
+    def copied(self, source: int, start: int, offset: int) -> bytes:  # noqa: ARG002
+        return os.pread(source, CHUNK_BYTES, start)
+
+
+@dataclass(frozen=True)
+class _File:
+    file: int
+    behind: WriteBack
+
+    def put(self, data: bytes, offset: int) -> None:
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self.file, view, offset)
+            view, offset = view[count:], offset + count
+
+    def copied(self, source: int, start: int, offset: int) -> bytes:
+        count = copy_range(source, start, self.file, offset, CHUNK_BYTES)
+        self.behind.wrote(count)
+        return os.pread(self.file, count, offset)
+
+
+@dataclass
+class _Pass:
+    """Everything that one pass over a zip finds out."""
+
+    sink: _Sink
+    followers: Followers
+    whole: Any = field(default_factory=hashlib.sha256)
+    framing: Any = field(default_factory=hashlib.sha256)
+    states: dict[str, State] = field(default_factory=dict)
+
+    def take(self, piece: Piece) -> ReleasedMember | None:
+        """Pass over a piece; give the member that it is.
+
+        Raises:
+            OutsideError: a member is not what was hashed before.
+        """
+        if isinstance(piece.source, bytes):
+            self.sink.put(piece.source, piece.offset)
+            self.followers.feed(piece.source, self.whole.update, self.framing.update)
+            return None
+        member, crc32 = piece.source, Crc32()
+        if isinstance(member.source, bytes):
+            self.sink.put(member.source, piece.offset)
+            self.followers.feed(member.source, self.whole.update, crc32.update)
+            size_bytes = len(member.source)
+        else:
+            size_bytes = self._file(member, piece.offset, crc32)
+        self.followers.wait()
+        if (size_bytes, crc32.value) != (piece.length, member.digests.crc32):
+            raise member.changed()
+        return ReleasedMember(
+            path=member.path,
+            offset=piece.offset,
+            length=piece.length,
+            sha256=member.digests.sha256,
+            segments=tuple(
+                part.moved(piece.offset) for part in member.digests.segments
+            ),
+        )
+
+    def _file(self, member: Input, offset: int, crc32: Crc32) -> int:
+        """Pass over a file; one byte more than expected tells that it grew."""
+        source, done = member.open(), 0
+        try:
+            before = State.of(source)
+            while done <= member.digests.size_bytes:
+                data = self.sink.copied(source, done, offset + done)
+                if not data:
+                    break
+                self.followers.feed(data, self.whole.update, crc32.update)
+                done += len(data)
+            if State.of(source) != before:
+                raise member.changed()
+        finally:
+            os.close(source)
+        self.states[member.path] = before
+        return done
