@@ -79,6 +79,19 @@ def test_a_recorded_case_passes_the_test_of_the_plain_archive(ms, tmp_path):
     assert found["measured"]["latency_ms"]["p50"] > 0
     assert found["measured"]["memory_mib"] > 0
 
+    places = [
+        "--registry",
+        f"{tmp_path}/registry",
+        "--store",
+        f"file://{tmp_path}/store",
+    ]
+    assert main(["publish", "tiny", "--report", str(report), *places]) == 0
+    [release] = (tmp_path / "store").glob("models/*/*/release.json")
+    [tested] = json.loads(release.read_text())["tested"]
+    assert tested["device"] == "cpu"
+    assert tested["measured"] == found["measured"]
+    assert [one["case"] for one in tested["golden"]] == ["second"]
+
 
 @pytest.mark.parametrize(
     ("arguments", "error", "hint"),

@@ -11,6 +11,7 @@ import pytest
 import zoo
 from model_servers.cli import markdown
 from model_servers.cli.main import main
+from reports import RIGHT, WRONG, report_of
 from workflows.harness.service import git
 
 GH = """\
@@ -208,27 +209,18 @@ def test_the_summary_tells_what_changed_and_why_a_version_must_be_raised(root, m
 
 
 def test_the_summary_tells_what_was_measured(root, ms):
-    case = {
-        "case": "zeros",
-        "reproduces": False,
-        "first_difference": "answer[0]: 2, expected 1",
-        "tolerance": {"absolute": 0.1, "relative": 0},
-    }
-    row = {
-        "model": "cat",
-        "version": "1.0.0",
-        "archive_sha256": "ab" * 32,
-        "archive_bytes": 2048,
-        "device": "cpu",
-        "cases": [case, {**case, "reproduces": True}],
-        "measured": {
+    case = {**WRONG, "case": "zeros", "tolerance": {"absolute": 0.1, "relative": 0}}
+    row = report_of(
+        root / "registry",
+        "cat",
+        cases=[case, RIGHT],
+        archive_bytes=2048,
+        measured={
             "load_s": 1.25,
             "latency_ms": {"p50": 2.0, "p95": 3.5},
             "memory_mib": 300,
         },
-        "error": None,
-        "fix": None,
-    }
+    )
     broken = {**row, "cases": [], "measured": None, "error": "it | fell", "fix": "look"}
     (root / "report.json").write_text(json.dumps([row, broken]))
 

@@ -23,6 +23,7 @@ from model_servers.core.release import (
     released_versions,
 )
 from model_servers.core.segments import SEGMENT_MAX_BYTES, Run, Segment
+from model_servers.core.verdicts import Answered, Passed
 
 TINY = Ref.parse("tiny@1.0")
 SMALL = ReleasedMember("a.py", 40, 7, "aa" * 32)
@@ -48,6 +49,16 @@ RELEASE = Release(
     git_commit=None,
     toolchain={"model_servers": "0.1.0"},
     resources={"gpu_memory_mib": 500},
+    tested=(
+        Passed(
+            device="cpu",
+            golden=(Answered(case="zero", latency_ms=3.25),),
+            load_s=2.5,
+            p50_ms=3.0,
+            p95_ms=4.5,
+            memory_mib=None,
+        ),
+    ),
 )
 
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -70,6 +81,22 @@ def members(draw):
     return ReleasedMember(draw(PATHS), offset, length, draw(DIGESTS), segments)
 
 
+FIGURES = st.floats(min_value=0, max_value=10**6)
+CASES = st.text(min_size=1, max_size=4)
+PASSED = st.builds(
+    Passed,
+    device=st.sampled_from(["cpu", "gpu"]),
+    golden=st.lists(
+        st.builds(Answered, case=CASES, latency_ms=FIGURES),
+        min_size=1,
+        max_size=3,
+        unique_by=lambda one: one.case,
+    ).map(lambda some: tuple(sorted(some, key=lambda one: one.case))),
+    load_s=FIGURES,
+    p50_ms=FIGURES,
+    p95_ms=FIGURES,
+    memory_mib=st.none() | st.integers(0, 2**20),
+)
 RELEASES = st.builds(
     Release,
     ref=st.sampled_from([TINY, Ref.parse("my_net@10.2.3")]),
@@ -84,6 +111,7 @@ RELEASES = st.builds(
     git_commit=st.none() | DIGESTS,
     toolchain=st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=2),
     resources=st.dictionaries(st.text(max_size=4), SIZES, max_size=2),
+    tested=st.lists(PASSED, max_size=2).map(tuple),
 )
 
 
@@ -124,6 +152,17 @@ def test_a_release_is_written_as_canonical_json():
         "git_commit": None,
         "toolchain": {"model_servers": "0.1.0"},
         "resources": {"gpu_memory_mib": 500},
+        "tested": [
+            {
+                "device": "cpu",
+                "golden": [{"case": "zero", "verdict": "passed", "latency_ms": 3.25}],
+                "measured": {
+                    "load_s": 2.5,
+                    "latency_ms": {"p50": 3.0, "p95": 4.5},
+                    "memory_mib": None,
+                },
+            }
+        ],
     }
     assert RELEASE.to_bytes() == canonical_json(json.loads(RELEASE.to_bytes()))
 

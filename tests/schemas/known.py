@@ -17,6 +17,7 @@ NAMES = [
     "model",
     "model-config",
     "release",
+    "report",
     "sync",
 ]
 

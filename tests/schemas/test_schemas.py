@@ -213,6 +213,8 @@ def test_names_and_versions_are_the_same_everywhere():
     assert schema("model")["properties"]["version"]["pattern"] == version
     assert schema("release")["properties"]["version"]["pattern"] == version
     assert schema("release")["properties"]["name"]["pattern"] == name
+    assert schema("report")["properties"]["version"]["pattern"] == version
+    assert schema("report")["properties"]["model"]["pattern"] == name
     models = schema("sync")["properties"]["models"]
     assert models["propertyNames"]["pattern"] == name
     wanted = f"^({name[1:-1]}|{version[1:-1]})$"
@@ -339,6 +341,7 @@ def test_a_release_cannot_name_a_member_outside_its_tree(path):
         "git_commit": None,
         "toolchain": {},
         "resources": {},
+        "tested": [],
     }
 
     found = documents.violations(release, schema="release")

@@ -125,6 +125,7 @@ _LIMITS = {
     "minLength": ("at least", " characters"),
     "maxLength": ("at most", " characters"),
     "minItems": ("at least", " items"),
+    "maxItems": ("at most", " items"),
     "minProperties": ("at least", " keys"),
 }
 

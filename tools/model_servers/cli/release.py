@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.presentation import visible
 from model_servers.core.release import Release
+from model_servers.core.verdicts import Verdict
 from model_servers.errors import ExitStatus, RequestError
 
 
@@ -36,6 +38,14 @@ def add(commands: Commands) -> None:
         "--dry-run", action="store_true", help="show what would be released"
     )
     expect.flag(command)
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="what ms test has reported of these models, to be part of their releases;"
+        " can be repeated",
+    )
     flags.as_json(command)
     flags.registry(command)
     flags.store(command)
@@ -51,7 +61,11 @@ def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         return ExitStatus.FINDINGS
     at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
     journey = wire.publish(settings, at)
-    journey = replace(journey, build=expect.as_asked(journey.build, options.expect))
+    journey = replace(
+        journey,
+        build=expect.as_asked(journey.build, options.expect),
+        verdicts=_verdicts(options.report),
+    )
     recipes = [journey.build.recipe(name) for name in names]
     if options.dry_run:
         plan = journey.plan(recipes)
@@ -69,12 +83,25 @@ def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     return ExitStatus.REFUSED if plan.conflicts else ExitStatus.DONE
 
 
+def _verdicts(files: Iterable[str]) -> tuple[Verdict, ...]:
+    return tuple(
+        Verdict.from_mapping(report)
+        for file in files
+        for report in wire.reports(Path(file))
+    )
+
+
 def _publish_given(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Release an archive that others have made."""
     if options.models:
         raise RequestError(
             "--mar releases an archive, and models are named too",
             hint="leave out --mar, or the names",
+        )
+    if options.report:
+        raise RequestError(
+            "--report tells of models of the registry, and --mar releases none",
+            hint="leave out --report",
         )
     path = Path(options.mar)
     at = wire.store(settings.store, endpoint_url=settings.endpoint_url)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from model_servers.cli import flags, markdown, render, wire
 from model_servers.cli.checks import checked
 from model_servers.cli.flags import Commands
 from model_servers.cli.settings import Settings
 from model_servers.core.findings import Code, Finding
-from model_servers.errors import ExitStatus, OutsideError, RequestError
+from model_servers.errors import ExitStatus
 from model_servers.journeys import versions
 
 _OF_VERSIONS = (Code.INPUTS_CHANGED, Code.VERSION_FELL)
@@ -54,7 +52,7 @@ def add(commands: Commands) -> None:
 def summary(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Tell what a reviewer wants to know; whether it is good, others decide."""
     if options.report is not None:
-        print(markdown.report(_report(Path(options.report))))
+        print(markdown.report(wire.reports(Path(options.report))))
         return ExitStatus.DONE
     print(markdown.bounded(_parts(options, settings)))
     return ExitStatus.DONE
@@ -99,18 +97,3 @@ def _is_wrong(name: str, findings: list[Finding], settings: Settings) -> bool:
         and f"{finding.path}/".startswith(f"{start}/")
         for finding in findings
     )
-
-
-def _report(path: Path) -> list[dict[str, Any]]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise RequestError(
-            f"there is no report {path}", hint="write it: ms test MODEL --report FILE"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise OutsideError(
-            f"the report {path} cannot be read: {error}",
-            hint="write it again: ms test MODEL --report FILE",
-        ) from error
-    return found if isinstance(found, list) else [found]

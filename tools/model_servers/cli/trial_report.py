@@ -9,6 +9,7 @@ from typing import Any
 
 from model_servers.cli import render
 from model_servers.core.examination import CaseResult, Examination
+from model_servers.core.verdicts import REPORT_SCHEMA_NUMBER
 from model_servers.errors import ModelServersError
 from model_servers.journeys.build import Recipe
 
@@ -76,6 +77,7 @@ class Row:
         """Give the row as JSON values."""
         examination = self.examination
         return {
+            "schema": REPORT_SCHEMA_NUMBER,
             "model": self.name,
             "version": self.version,
             "inputs_digest": self.inputs_digest,

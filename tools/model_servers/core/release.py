@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from model_servers.core.canonical import canonical_json
 from model_servers.core.names import Ref, Version
 from model_servers.core.segments import Run, Segment, covers, gaps
+from model_servers.core.verdicts import Passed
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -79,6 +80,9 @@ class Release:
     resources: Mapping[str, int]
     """Declared needs, such as ``gpu_memory_mib``."""
 
+    tested: tuple[Passed, ...] = ()
+    """What these bytes have shown before they were released, by device."""
+
     @property
     def key(self) -> str:
         """Where the archive is in the store."""
@@ -103,6 +107,7 @@ class Release:
                 "git_commit": self.git_commit,
                 "toolchain": self.toolchain,
                 "resources": self.resources,
+                "tested": [one.to_mapping() for one in self.tested],
             }
         )
 
@@ -125,6 +130,7 @@ class Release:
             git_commit=data["git_commit"],
             toolchain=data["toolchain"],
             resources=data["resources"],
+            tested=tuple(map(Passed.from_mapping, data["tested"])),
         )
 
 

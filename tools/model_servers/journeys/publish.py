@@ -14,11 +14,13 @@ from model_servers.core.release import (
     plan_release,
     release_key,
 )
+from model_servers.core.verdicts import Verdict
 from model_servers.errors import OutsideError, RefusedError
 from model_servers.journeys.build import Build, Recipe
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.probe import refuse_unless_create_only
 from model_servers.journeys.reuse import parts_of
+from model_servers.journeys.verdicts import refuse_unless_fit, with_verdicts
 from model_servers.ports import Content, OnBytes, ProbedStore, Releases
 
 
@@ -39,6 +41,8 @@ class Publish:
     build: Build
     store: ProbedStore
     releases: Releases
+    verdicts: tuple[Verdict, ...] = ()
+    """What tests found out about archives that are released now."""
 
     @property
     def catalog(self) -> Catalog:
@@ -50,6 +54,10 @@ class Publish:
 
         What the index says to be unchanged costs no request. Everything else is
         looked up, so a stale index cannot make a wrong plan.
+
+        Raises:
+            RequestError: a verdict is of none of the models.
+            RefusedError: a verdict is of other inputs, or is no good one.
         """
         return self._plan([recipe.candidate for recipe in recipes])[0]
 
@@ -64,8 +72,10 @@ class Publish:
             watcher: is told what happens.
 
         Raises:
-            RefusedError: a version is released with other inputs, or the store
-                overwrites what is there; nothing was written.
+            RequestError: as ``plan`` says.
+            RefusedError: as ``plan`` says, a version is released with other inputs, or
+                the store overwrites what is there; nothing was written. Or a verdict
+                is of another archive; the releases before it are there.
         """
         recipes = list(recipes)
         plan, unlisted = self._plan([recipe.candidate for recipe in recipes])
@@ -88,6 +98,7 @@ class Publish:
     ) -> tuple[ReleasePlan, list[Candidate]]:
         """Give the plan, and what is released but not in the index."""
         candidates = list(candidates)
+        refuse_unless_fit(self.verdicts, candidates)
         index = self.catalog.read()
         listed = {
             one.ref
@@ -112,7 +123,7 @@ class Publish:
     ) -> tuple[Release, Moved]:
         """Release an archive that is written nowhere but in the store."""
         archive, content = self.build.content(recipe)
-        release = self.build.release(recipe, archive)
+        release = with_verdicts(self.build.release(recipe, archive), self.verdicts)
         moved = release_archive(
             release,
             content,

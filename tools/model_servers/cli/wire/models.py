@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -239,6 +239,13 @@ def as_released(settings: Settings, release: Release) -> Iterator[Build]:
     name = release.ref.name
     with at_commit(settings.registry, release.git_commit, name) as models:
         yield build_from(with_weights(models, settings))
+
+
+def reports(path: Path) -> list[Mapping[str, Any]]:
+    """Read what ``ms test`` has reported."""
+    from model_servers.adapters import reports
+
+    return reports.read(path)
 
 
 def site(settings: Settings, target: Path, *, url: str | None) -> Site:

@@ -1,0 +1,54 @@
+"""Reads what ``ms test`` has reported, through its schema.
+
+A report comes from where models' code ran: nothing in it is trusted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from model_servers.adapters import documents
+from model_servers.core.presentation import visible
+from model_servers.errors import OutsideError, RequestError
+
+_MAX_BYTES = 64 * 2**20
+_AGAIN = "write it again: ms test MODEL --layout mar --report {}"
+
+
+def read(path: Path) -> list[Mapping[str, Any]]:
+    """Give the reports of a file, each of one model.
+
+    Raises:
+        RequestError: it is not there, or holds something else.
+        OutsideError: it cannot be read.
+    """
+    hint = _AGAIN.format(path)
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise RequestError(f"the report {path} is larger than 64 MiB", hint=hint)
+        found = json.loads(path.read_bytes(), parse_constant=_no_number)
+    except FileNotFoundError as error:
+        raise RequestError(f"there is no report {path}", hint=hint) from error
+    except OSError as error:
+        raise OutsideError(
+            f"the report {path} cannot be read: {error.strerror}", hint=hint
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise RequestError(
+            f"the report {path} is not JSON: {error}", hint=hint
+        ) from error
+    reports = found if isinstance(found, list) else [found]
+    for report in reports:
+        for _, where, message, fix in documents.violations(report, schema="report"):
+            place = f"{where}: " if where else ""
+            raise RequestError(
+                visible(f"the report {path}: {place}{message}"), hint=visible(fix)
+            )
+    return reports
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no number of JSON")
