@@ -16,7 +16,9 @@ from model_servers.cli.main import main
 from model_servers.core.lifecycle import Notice, State
 from model_servers.core.names import Ref, Version
 from model_servers.core.release import Archive, Release, ReleasedMember, release_key
+from model_servers.core.verdicts import Answered, Passed
 from model_servers.journeys.catalog import Catalog
+from reports import RIGHT, report_of
 
 PAYLOADS = (
     "<script>window.harmed=1</script>",
@@ -131,7 +133,10 @@ def honest(tmp_path_factory) -> Made:
     subprocess.run(["git", "init", "--quiet", str(registry)], check=True)
     files = {"README.md": HONEST_CARD, "golden/dot.png": PICTURE}
     zoo.make_model(registry, "gone")
-    for version, day in (("1.0.0", "2026-01-02"), ("1.1.0", "2026-02-03")):
+    for version, day, devices in (
+        ("1.0.0", "2026-01-02", ()),
+        ("1.1.0", "2026-02-03", ("cpu", "gpu")),
+    ):
         source = f"{zoo.HANDLER}# {version}\n"
         zoo.make_model(
             registry,
@@ -140,7 +145,7 @@ def honest(tmp_path_factory) -> Made:
             files={**files, "handler_model.py": source, "golden/dot.yaml": DOT},
             config={"system": {"maxGPUMemory": 100}},
         )
-        release(registry, store, day)
+        release(registry, store, day, devices=devices)
     zoo.make_model(
         registry,
         "steady",
@@ -151,16 +156,14 @@ def honest(tmp_path_factory) -> Made:
             "golden/dot.yaml": DOT,
         },
     )
-    release(registry, store, "2026-03-04")
+    release(registry, store, "2026-03-04", devices=("cpu",))
     say(store)
     subprocess.run(["rm", "-r", str(registry / "gone")], check=True)
     zoo.make_model(registry, "new_one", model={"summary": "Not released so far."})
-    report = folder / "report.json"
-    report.write_text(json.dumps(REPORT))
     pages = folder / "pages"
     ms(
         *("site", "--registry", registry, "--store", store.as_uri(), "-o", pages),
-        *("--report", report, "--url", "https://models.invalid/catalogue"),
+        *("--url", "https://models.invalid/catalogue"),
         *("--repository", "https://code.invalid/owner/models/"),
     )
     return Made(pages=pages, registry=registry, store=store)
@@ -174,27 +177,19 @@ DOT = zoo.as_yaml(
     }
 )
 
-REPORT = [
-    {
-        "model": "steady",
-        "version": "1.2.0",
-        "device": "cpu",
-        "cases": [
-            {"case": "case", "reproduces": True, "latency_ms": 1.5},
-            {"case": "dot", "reproduces": False, "latency_ms": 3.0},
-        ],
-        "measured": {
-            "load_s": 2.25,
-            "latency_ms": {"p50": 1.25, "p95": 4.5},
-            "memory_mib": 2048,
-        },
-    }
-]
 
-
-def release(registry: Path, store: Path, day: str) -> None:
+def release(registry: Path, store: Path, day: str, *, devices=()) -> None:
+    """Release what is new, with reports of tests of steady on devices."""
     commit(registry, day)
-    ms("publish", "--registry", registry, "--store", store.as_uri())
+    reports = []
+    for device in devices:
+        told = report_of(registry, "steady", cases=CASES, device=device)
+        reports += ["--report", registry.parent / f"{device}.json"]
+        reports[-1].write_text(json.dumps([told]))
+    ms("publish", "--registry", registry, "--store", store.as_uri(), *reports)
+
+
+CASES = [RIGHT, {**RIGHT, "case": "dot", "latency_ms": 3.0}]
 
 
 def say(store: Path) -> None:
@@ -254,14 +249,10 @@ def hostile(tmp_path_factory) -> Made:
         },
     )
     _release_evil(store)
-    report = folder / "report.json"
-    cases = [{"case": EVIL, "reproduces": True, "latency_ms": 1}]
-    told = {"model": "evil", "version": "1.0.0", "device": EVIL, "cases": cases}
-    report.write_text(json.dumps([told]))
     pages = folder / "pages"
     ms(
         *("site", "--registry", registry, "--store", store.as_uri(), "-o", pages),
-        *("--report", report, "--title", f"Models {EVIL}"),
+        *("--title", f"Models {EVIL}"),
         *("--repository", "https://code.invalid/owner/models"),
     )
     return Made(pages=pages, registry=registry, store=store)
@@ -281,6 +272,16 @@ def _release_evil(store: Path) -> None:
         git_commit=EVIL,
         toolchain={EVIL: EVIL},
         resources={EVIL: 1},
+        tested=(
+            Passed(
+                device="cpu",
+                golden=(Answered(case=EVIL[:255], latency_ms=1.0),),
+                load_s=1.0,
+                p50_ms=1.0,
+                p95_ms=1.0,
+                memory_mib=None,
+            ),
+        ),
     )
     at.create(release_key(ref), evil.to_bytes())
     catalog = Catalog(store=at, releases=StoredReleases(at))

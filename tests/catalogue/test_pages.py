@@ -79,7 +79,7 @@ def test_the_list_tells_of_every_model(honest):
         "3 models for TorchServe",
         "steady A model for tests. 1.1.0",
         "stable 1.1.0",
-        "tested 1.2.0",
+        "tested 1.1.0",
         "new_one Not released so far. not released",
         "gone No longer in the registry; its releases stay. 1.0.0",
     ):
@@ -95,10 +95,11 @@ def test_a_model_is_described_by_its_registry_its_releases_and_its_test(honest):
         "Licence Apache-2.0",
         "Maintainers @model-servers",
         "GPU memory 100 MiB",
-        "Version 1.2.0 in a real TorchServe: 1 of 2 golden answers as expected",
-        "Loaded in 2.2 s",
+        "Version 1.1.0 in a real TorchServe, before it was released.",
+        "2 golden answers as expected on a CPU Loaded in 2.2 s",
+        "2 golden answers as expected on a GPU Loaded in 2.2 s",
         "Memory of its workers 2.0 GiB",
-        "dot not as expected 3.0 ms",
+        "dot as expected 3.0 ms",
         "models: steady: stable",
         "dot image/png image/png, 67 bytes {grey: number, names: list of 2 x text}",
         "case application/json list of 2 x integer list of 2 x integer",
@@ -115,6 +116,15 @@ def test_versions_come_with_what_they_move_and_what_is_said_of_them(honest):
         ["1.1.0 stable", "2026-02-03"],
         ["1.0.0 deprecated", "2026-01-02"],
     ]
+    tested = "2 golden answers as expected on a {}; median 1.2 ms, 2048 MiB"
+    assert [row[4] for row in versions] == [
+        tested.format("CPU"),
+        f"{tested.format('CPU')} {tested.format('GPU')}",
+        "not reported",
+    ]
+    assert [one["tested"][0]["golden"][1] for one in index[:2]] == [
+        {"case": "dot", "verdict": "passed", "latency_ms": 3.0}
+    ] * 2
     assert [row[3] for row in versions][1] == f"{index[1]['moved_bytes']} B"
     # 1.1.0 changed one source file; the checkpoint alone has 2048 bytes
     assert index[1]["moved_bytes"] < 2048 < index[2]["moved_bytes"]
@@ -285,7 +295,6 @@ def test_a_model_whose_documents_are_not_in_order_keeps_its_releases(honest, tmp
     [
         (["--repository", "javascript:alert(1)"], "no web address"),
         (["--url", "models"], "no web address"),
-        (["--report", "absent.json"], "absent.json cannot be read"),
     ],
 )
 def test_wrong_arguments_are_told_and_nothing_is_written(
@@ -295,12 +304,3 @@ def test_wrong_arguments_are_told_and_nothing_is_written(
 
     assert message in capsys.readouterr().err
     assert not (tmp_path / "pages").exists()
-
-
-def test_a_report_that_is_none_is_told(honest, tmp_path, capsys):
-    report = tmp_path / "report.json"
-    report.write_text('[{"model": "steady"}]')
-
-    site(honest, tmp_path / "pages", "--report", str(report), status=2)
-
-    assert "a report tells nothing of steady" in capsys.readouterr().err

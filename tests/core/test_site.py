@@ -9,7 +9,8 @@ from model_servers.core.site import facts
 from model_servers.core.site.pages import Catalogue, ModelPage, VersionRow
 from model_servers.core.site.plots import HEIGHT, WIDTH, size_plot
 from model_servers.core.site.shapes import shape
-from model_servers.core.site.words import needs, plain
+from model_servers.core.site.words import figures, needs, plain, verdict
+from model_servers.core.verdicts import Answered, Passed
 
 SIZES = st.tuples(st.integers(0, 2**40), st.integers(0, 2**40))
 JSON = st.recursive(
@@ -105,24 +106,31 @@ def test_plain_text_has_no_character_that_xml_forbids(text):
     assert all(one in "\t\n" or ord(one) >= 0x20 for one in kept)
 
 
-@pytest.mark.parametrize(
-    "report",
-    [
-        {"version": "1"},
-        {"version": "1.0", "cases": [1]},
-        {"version": "1.0", "cases": 5},
-        {},
-    ],
-)
-def test_a_report_of_another_form_is_refused_in_words(report):
-    with pytest.raises(ValueError, match=r"report|version"):
-        facts.measured(report)
+def passed(device, count, memory_mib=None):
+    return Passed(
+        device=device,
+        golden=(Answered(case="zero", latency_ms=2.0),) * count,
+        load_s=1.25,
+        p50_ms=2.0,
+        p95_ms=3.04,
+        memory_mib=memory_mib,
+    )
 
 
-def test_a_model_that_could_not_be_tested_is_told():
-    report = {"version": "1.0", "error": "no answer", "cases": [], "measured": None}
-
-    assert facts.measured(report).verdict == "it could not be tested"
+def test_what_a_test_found_is_told_in_words():
+    assert verdict(passed("cpu", 1)) == "1 golden answer as expected on a CPU"
+    assert verdict(passed("gpu", 2)) == "2 golden answers as expected on a GPU"
+    assert figures(passed("cpu", 1, memory_mib=2048)) == (
+        ("Loaded in", "1.2 s"),
+        ("Latency, median", "2.0 ms"),
+        ("Latency, 95th percentile", "3.0 ms"),
+        ("Memory of its workers", "2.0 GiB"),
+    )
+    assert dict(figures(passed("cpu", 1))).keys() == {
+        "Loaded in",
+        "Latency, median",
+        "Latency, 95th percentile",
+    }
 
 
 def test_releases_are_listed_the_newest_first_and_by_name():

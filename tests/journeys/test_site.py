@@ -22,7 +22,7 @@ class Shown:
 def collect(tmp_path):
     zoo.make_model(tmp_path / "registry")
 
-    def run(store=None, **options):
+    def run(store=None):
         journey = Site(
             registry=Checkout(tmp_path / "registry"),
             store=store,
@@ -30,7 +30,7 @@ def collect(tmp_path):
             commit_dates=lambda commits: {},
             pages=Shown(),
         )
-        return journey.write(title="Models", **options)
+        return journey.write(title="Models")
 
     return run
 
@@ -61,14 +61,6 @@ def test_a_damaged_channel_takes_no_page_away(collect, body):
     store.swap("channels/x.json", body, None)
 
     assert [model.name for model in collect(store).models] == ["tiny"]
-
-
-def test_of_several_reports_the_newest_version_counts(collect):
-    reports = [{"model": "tiny", "version": version} for version in ("1.10", "1.9")]
-
-    [model] = collect(reports=reports).models
-
-    assert model.measured.version.text == "1.10"
 
 
 def test_a_picture_or_request_outside_the_model_is_not_read(collect, tmp_path):

@@ -25,6 +25,7 @@ from model_servers.core.presentation import size
 from model_servers.core.site.calls import picture_ending
 from model_servers.core.site.pages import Catalogue, ModelPage, VersionRow
 from model_servers.core.site.plots import HEIGHT, WIDTH, size_plot
+from model_servers.core.site.words import figures, verdict
 
 _TEMPLATES = Path(__file__).with_name("site_templates")
 _ASSETS = ("style.css", "search.js", "icon.svg")
@@ -53,6 +54,8 @@ class StaticPages:
             auto_reload=False,
         )
         self._templates.filters["size"] = size
+        self._templates.filters["figures"] = figures
+        self._templates.filters["verdict"] = verdict
         self._templates.filters["day"] = _day
         self._templates.filters["urn"] = _urn
         self._templates.globals.update(
@@ -196,5 +199,6 @@ def _version(row: VersionRow) -> dict[str, Any]:
         "size_bytes": row.size_bytes,
         "moved_bytes": row.moved_bytes,
         "git_commit": row.git_commit,
+        "tested": [test.to_mapping() for test in row.tested],
         "notice": row.notice and row.notice.to_mapping(),
     }

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from model_servers.cli import flags, render, wire
@@ -38,13 +35,6 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--url", metavar="URL", help="where the pages will be, for the feed"
     )
-    command.add_argument(
-        "--report",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="what `ms test --json` has told, to be shown; can be repeated",
-    )
     flags.registry(command)
     flags.store(command)
 
@@ -55,11 +45,7 @@ def site(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     url = _web_address(options.url, "--url")
     repository = _web_address(options.repository, "--repository")
     journey = wire.site(settings, target, url=f"{url}/" if url else None)
-    catalogue = journey.write(
-        title=options.title,
-        repository=repository,
-        reports=list(_reports(options.report)),
-    )
+    catalogue = journey.write(title=options.title, repository=repository)
     versions = sum(len(model.versions) for model in catalogue.models)
     print(
         f"{target / 'index.html'}: {render.count(len(catalogue.models), 'model')},"
@@ -82,17 +68,3 @@ def _web_address(text: str | None, flag: str) -> str | None:
             hint=f"{flag} https://example.org/models",
         )
     return text.rstrip("/")
-
-
-def _reports(files: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    for file in files:
-        try:
-            found = json.loads(Path(file).read_bytes())
-        except OSError as error:
-            raise RequestError(f"{file} cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise RequestError(
-                f"{file} is not JSON: {error}", hint=f"ms test --json MODEL > {file}"
-            ) from error
-        for one in found if isinstance(found, list) else [found]:
-            yield one if isinstance(one, Mapping) else {}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
 
 from model_servers.core.contribution import Contribution
 from model_servers.core.golden import GoldenCase
@@ -18,9 +17,8 @@ from model_servers.core.presentation import visible
 from model_servers.core.release import Release, released_refs
 from model_servers.core.site import facts
 from model_servers.core.site.calls import example
-from model_servers.core.site.pages import About, Catalogue, Example, Measured, ModelPage
+from model_servers.core.site.pages import About, Catalogue, Example, ModelPage
 from model_servers.core.spec import ModelSpec, Serving
-from model_servers.errors import RequestError
 from model_servers.journeys.catalog import Catalog
 from model_servers.ports import Pages, Registry, Releases, Store
 
@@ -55,13 +53,7 @@ class Site:
     commit_dates: CommitDates
     pages: Pages
 
-    def write(
-        self,
-        *,
-        title: str,
-        repository: str | None = None,
-        reports: Iterable[Mapping[str, Any]] = (),
-    ) -> Catalogue:
+    def write(self, *, title: str, repository: str | None = None) -> Catalogue:
         """Make the pages and give what they show.
 
         Interrupted, it leaves the pages that were there.
@@ -69,13 +61,12 @@ class Site:
         Args:
             title: of the catalogue.
             repository: the web address of the git repository, for links.
-            reports: what `ms test --json` told.
         """
         catalogue = Catalogue(
             title=title,
             store=self._public_address(),
             repository=repository,
-            models=tuple(self._models(reports)),
+            models=tuple(self._models()),
         )
         self.pages.write(catalogue)
         return catalogue
@@ -85,7 +76,7 @@ class Site:
         address = self.store.address if self.store else ""
         return address if address.startswith("s3://") else None
 
-    def _models(self, reports: Iterable[Mapping[str, Any]]) -> Iterator[ModelPage]:
+    def _models(self) -> Iterator[ModelPage]:
         released = self._released()
         dates = self.commit_dates(
             {
@@ -96,7 +87,6 @@ class Site:
             }
         )
         names = self.registry.names()
-        tested = _tested(reports)
         for name in sorted({*names, *released.releases}):
             contribution = self.registry.read(name) if name in names else None
             page = ModelPage(
@@ -108,7 +98,6 @@ class Site:
                     channels=released.channels.get(name, {}),
                     notices=released.notices.get(name, {}),
                 ),
-                measured=tested.get(name),
             )
             if page.about is not None or page.versions:
                 yield page
@@ -227,20 +216,3 @@ def _notices(index: Index) -> dict[str, dict[Version, Notice]]:
             notice = replace(entry.notice, reason=visible(entry.notice.reason))
             said[ref.name][ref.version] = notice
     return said
-
-
-def _tested(reports: Iterable[Mapping[str, Any]]) -> dict[str, Measured]:
-    """Give the newest version's measurements of each model."""
-    tested: dict[str, Measured] = {}
-    for report in reports:
-        name = str(report.get("model", report.get("name", "")))
-        try:
-            found = facts.measured(report)
-        except ValueError as error:
-            raise RequestError(
-                f"a report tells nothing of {name or 'any model'}: {error}",
-                hint="ms test --json MODEL > report.json",
-            ) from error
-        if name not in tested or tested[name].version < found.version:
-            tested[name] = found
-    return tested

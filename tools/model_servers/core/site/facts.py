@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 from model_servers.core.layout import HANDLER_FILES
 from model_servers.core.lifecycle import Notice
 from model_servers.core.names import Version
-from model_servers.core.presentation import size, visible
+from model_servers.core.presentation import visible
 from model_servers.core.release import Release, ReleasedMember
-from model_servers.core.site.pages import Measured, MeasuredCase, Part, VersionRow
+from model_servers.core.site.pages import Part, VersionRow
 from model_servers.core.site.words import needs
 from model_servers.core.spec import ModelSpec, Serving
+from model_servers.core.verdicts import Passed
 
 _PARTS = 8
 """More parts of an archive tell nobody more."""
@@ -89,6 +90,7 @@ def version_rows(
             notice=notices.get(release.ref.version),
             needs=needs(release.resources),
             parts=parts(release, before) if release.ref == newest else (),
+            tested=tested(release),
         )
         for before, release in pairwise([None, *in_order])
         if release is not None
@@ -145,53 +147,15 @@ def _pieces(members: Iterable[ReleasedMember]) -> dict[str, int]:
     }
 
 
-def measured(report: Mapping[str, Any]) -> Measured:
-    """Read what ``ms test --json`` tells of one model.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    try:
-        cases = tuple(_measured_case(one) for one in report.get("cases", ()))
-        return Measured(
-            version=Version.parse(report["version"]),
-            verdict=_verdict(report, cases),
-            figures=tuple(_figures(report)),
-            cases=cases,
+def tested(release: Release) -> tuple[Passed, ...]:
+    """Give what a release tells of its tests, with names that can be shown."""
+    return tuple(
+        replace(
+            test,
+            golden=tuple(replace(one, case=visible(one.case)) for one in test.golden),
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is no report of ms test: {error!r}") from error
-
-
-def _measured_case(case: Mapping[str, Any]) -> MeasuredCase:
-    return MeasuredCase(
-        case=visible(str(case["case"])),
-        verdict="as expected" if case["reproduces"] else "not as expected",
-        latency_ms=case.get("latency_ms"),
+        for test in release.tested
     )
-
-
-def _verdict(report: Mapping[str, Any], cases: Sequence[MeasuredCase]) -> str:
-    if report.get("error"):
-        return "it could not be tested"
-    right = sum(case.verdict == "as expected" for case in cases)
-    return f"{right} of {len(cases)} golden answers as expected"
-
-
-def _figures(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    found = report.get("measured") or {}
-    latency = found.get("latency_ms") or {}
-    if report.get("device"):
-        yield "Device", visible(str(report["device"]))
-    for label, value, unit in (
-        ("Loaded in", found.get("load_s"), "s"),
-        ("Latency, median", latency.get("p50"), "ms"),
-        ("Latency, 95th percentile", latency.get("p95"), "ms"),
-    ):
-        if value is not None:
-            yield label, f"{float(value):.1f} {unit}"
-    if found.get("memory_mib") is not None:
-        yield "Memory of its workers", size(int(found["memory_mib"]) * 2**20)
 
 
 def card_path(files: Iterable[str]) -> str | None:

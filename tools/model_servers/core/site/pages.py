@@ -8,6 +8,7 @@ from functools import cached_property
 
 from model_servers.core.lifecycle import Notice
 from model_servers.core.names import LATEST, Version
+from model_servers.core.verdicts import Passed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,9 @@ class VersionRow:
     parts: tuple[Part, ...] = ()
     """The largest first."""
 
+    tested: tuple[Passed, ...] = ()
+    """What it has shown in a real TorchServe, by device."""
+
     @property
     def is_yanked(self) -> bool:
         """Whether it must not be used."""
@@ -70,27 +74,6 @@ class Example:
     answer_shape: str
     curl: str
     python: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasuredCase:
-    """How one golden case was answered in a test."""
-
-    case: str
-    verdict: str
-    latency_ms: float | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What a test in a real TorchServe found out about one version."""
-
-    version: Version
-    verdict: str
-    figures: tuple[tuple[str, str], ...]
-    """For people: ``("Loaded in", "1.2 s")``."""
-
-    cases: tuple[MeasuredCase, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,12 +111,16 @@ class ModelPage:
     versions: tuple[VersionRow, ...]
     """The newest first."""
 
-    measured: Measured | None = None
-
     @property
     def latest(self) -> VersionRow | None:
         """The highest version that is not yanked."""
         return next((row for row in self.versions if not row.is_yanked), None)
+
+    @property
+    def tested(self) -> VersionRow | None:
+        """The highest version that is not yanked and was tested."""
+        rows = (row for row in self.versions if row.tested and not row.is_yanked)
+        return next(rows, None)
 
     @property
     def channels(self) -> tuple[tuple[str, Version], ...]:

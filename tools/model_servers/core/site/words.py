@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from model_servers.core.presentation import size
+from model_servers.core.verdicts import Passed
+
 _UNITS = ("mib", "gib", "kib", "bytes", "ms", "s")
 _SPELLED = {"mib": "MiB", "gib": "GiB", "kib": "KiB"}
 _CAPITALS = {"gpu": "GPU", "cpu": "CPU"}
@@ -33,6 +36,26 @@ def needs(resources: Mapping[str, int]) -> tuple[tuple[str, str], ...]:
     (('GPU memory', '256 MiB'), ('Workers', '2'))
     """
     return tuple(_need(name, resources[name]) for name in sorted(resources))
+
+
+def figures(test: Passed) -> tuple[tuple[str, str], ...]:
+    """Tell what was measured in a test."""
+    told = [
+        ("Loaded in", f"{test.load_s:.1f} s"),
+        ("Latency, median", f"{test.p50_ms:.1f} ms"),
+        ("Latency, 95th percentile", f"{test.p95_ms:.1f} ms"),
+    ]
+    if test.memory_mib is not None:
+        told.append(("Memory of its workers", size(test.memory_mib * 2**20)))
+    return tuple(told)
+
+
+def verdict(test: Passed) -> str:
+    """Tell how a test went; a version that failed one is not released."""
+    count = len(test.golden)
+    answers = "golden answer" if count == 1 else "golden answers"
+    where = _CAPITALS.get(test.device, test.device)
+    return f"{count} {answers} as expected on a {where}"
 
 
 def _need(name: str, value: int) -> tuple[str, str]:
