@@ -63,6 +63,27 @@ def test_reports_of_one_model_and_lists_of_several_are_read(
     assert devices(tmp_path) == {"cat": ["cpu", "gpu"], "dog": ["cpu"]}
 
 
+def test_a_folder_stands_for_the_reports_in_it(registry, publish, tmp_path):
+    for name in ("cat", "dog"):
+        folder = tmp_path / "reports" / f"report-{name}"
+        folder.mkdir(parents=True)
+        (folder / "report.json").write_text(json.dumps(report_of(registry, name)))
+
+    status, err = publish("--report", tmp_path / "reports")
+
+    assert status == 0, err
+    assert devices(tmp_path) == {"cat": ["cpu"], "dog": ["cpu"]}
+
+
+def test_a_folder_without_reports_is_not_taken_for_no_report(publish, tmp_path):
+    (tmp_path / "reports").mkdir()
+
+    status, err = publish("--report", tmp_path / "reports")
+
+    assert (status, devices(tmp_path)) == (2, {})
+    assert f"there is no report in {tmp_path / 'reports'}" in err
+
+
 def test_a_plan_refuses_what_publishing_would_refuse(
     registry, publish, report, tmp_path
 ):

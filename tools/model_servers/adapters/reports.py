@@ -19,12 +19,23 @@ _AGAIN = "write it again: ms test MODEL --layout mar --report {}"
 
 
 def read(path: Path) -> list[Mapping[str, Any]]:
-    """Give the reports of a file, each of one model.
+    """Give the reports of a file, or of the files in a folder, each of one model.
 
     Raises:
-        RequestError: it is not there, or holds something else.
-        OutsideError: it cannot be read.
+        RequestError: there is none, or it holds something else.
+        OutsideError: one cannot be read.
     """
+    if not path.is_dir():
+        return _read(path)
+    files = sorted(path.rglob("*.json"))
+    if not files:
+        raise RequestError(
+            f"there is no report in {path}", hint=_AGAIN.format(path / "report.json")
+        )
+    return [report for file in files for report in _read(file)]
+
+
+def _read(path: Path) -> list[Mapping[str, Any]]:
     hint = _AGAIN.format(path)
     try:
         if path.stat().st_size > _MAX_BYTES:

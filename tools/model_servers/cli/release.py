@@ -44,7 +44,7 @@ def add(commands: Commands) -> None:
         action="append",
         default=[],
         help="what ms test has reported of these models, to be part of their releases;"
-        " can be repeated",
+        " a folder stands for the reports in it; can be repeated",
     )
     flags.as_json(command)
     flags.registry(command)
