@@ -37,7 +37,7 @@ def test_a_new_model_passes_every_job(repository: Forge):
 
     assert results(found) == {**ALL_GOOD, **SKIPPED}
     assert "### `fox` 1.0.0, new: no version is at " in found["validate"].summary
-    assert "| `fox` 1.0.0 | reproduces 1 | 1.0 s |" in found["smoke"].summary
+    assert "| `fox` 1.0.0 | reproduces 1 | 2.2 s |" in found["smoke"].summary
     artifacts = repository.service.folder / "artifacts"
     assert [path.name for path in artifacts.rglob("*.mar")] == ["fox-1.0.0.mar"]
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
 import zoo
+from reports import report_of
 from servers.fixtures import BUCKET
 from servers.proxy import proxy
 from servers.s3 import S3Server
 from workflows.forge import Bucket, Forge
 from workflows.forge import forge as forge_at
+from workflows.harness.actions import Action
+from workflows.harness.worker import Use
 
 
 def results(found):
@@ -35,21 +41,38 @@ def repository(forge: Forge) -> Forge:
     return forge
 
 
+@dataclass(frozen=True)
+class Shelf:
+    """The store of a repository, as its bucket has it."""
+
+    client: Any
+    prefix: str
+
+    def keys(self) -> list[str]:
+        found = self.client.list_objects_v2(Bucket=BUCKET, Prefix=self.prefix)
+        return [
+            one["Key"].removeprefix(f"{self.prefix}/")
+            for one in found.get("Contents", ())
+        ]
+
+    def document(self, key: str) -> Any:
+        found = self.client.get_object(Bucket=BUCKET, Key=f"{self.prefix}/{key}")
+        return json.loads(found["Body"].read())
+
+
 @pytest.fixture
-def keys(forge: Forge, moto_server: S3Server) -> Callable[[], list[str]]:
-    """Lists what the store has."""
+def shelf(forge: Forge, moto_server: S3Server) -> Shelf:
     client = boto3.session.Session(
         moto_server.access_key, moto_server.secret_key, region_name="us-east-1"
     ).client("s3", endpoint_url=moto_server.endpoint_url)
-    prefix = forge.service.variables["MODEL_SERVERS_STORE"].partition(f"{BUCKET}/")[2]
+    url = forge.service.variables["MODEL_SERVERS_STORE"]
+    return Shelf(client, url.partition(f"{BUCKET}/")[2])
 
-    def listed() -> list[str]:
-        found = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
-        return [
-            one["Key"].removeprefix(f"{prefix}/") for one in found.get("Contents", ())
-        ]
 
-    return listed
+@pytest.fixture
+def keys(shelf: Shelf) -> Callable[[], list[str]]:
+    """Lists what the store has."""
+    return shelf.keys
 
 
 def released(keys):
@@ -71,6 +94,42 @@ def test_a_merge_releases_two_models_and_tells_of_them(repository: Forge, keys):
     assert repository.service.git("rev-parse", "dog/v2.1.0^{commit}") == dog["target"]
     assert re.search(r"sha256 \| `[0-9a-f]{64}`", dog["notes"])
     assert (repository.service.folder / "pages/index.html").is_file()
+
+
+def test_a_release_and_the_catalogue_tell_how_its_bytes_were_tried(
+    repository: Forge, shelf: Shelf
+):
+    repository.release()
+
+    for key in BOTH:
+        [tested] = shelf.document(key)["tested"]
+        assert [one["case"] for one in tested["golden"]] == ["case"]
+        assert tested["measured"]["memory_mib"] == 2048
+    page = (repository.service.folder / "pages/models/dog.html").read_text()
+    assert "1 golden answer as expected on a CPU; median 1.2 ms, 2048 MiB" in page
+
+
+def test_a_report_of_other_bytes_than_those_that_were_built_releases_nothing(
+    repository: Forge, keys
+):
+    upload = repository.service.actions["actions/upload-artifact"]
+
+    def forged(use: Use) -> Mapping[str, str]:
+        """Stands for a model that has written a report of its own."""
+        path = use.workspace / use.inputs["path"]
+        rows = json.loads(path.read_text())
+        path.write_text(
+            json.dumps([{**row, "archive_sha256": "ab" * 32} for row in rows])
+        )
+        return upload(use)
+
+    replace_action(repository, "actions/upload-artifact", forged)
+
+    found = repository.release()
+
+    assert found["publish"].result == "failure"
+    assert "a report tells of cat@1.0.0 as archive abababababab" in found["publish"].log
+    assert released(keys) == []
 
 
 def test_a_server_that_checks_signatures_gets_the_keys_of_the_job(
@@ -121,7 +180,12 @@ def test_a_wrong_golden_answer_on_main_releases_nothing(repository: Forge, keys)
     assert repository.releases() == {}
 
 
-def test_other_bytes_than_those_that_were_tried_are_not_published(
+def replace_action(repository: Forge, name: str, stand_in: Action) -> None:
+    actions = repository.service.actions
+    repository.service.actions = {**actions, name: stand_in}
+
+
+def test_other_bytes_than_those_that_were_built_are_not_published_whatever_is_reported(
     repository: Forge, keys
 ):
     original = repository.service.prepare
@@ -133,7 +197,17 @@ def test_other_bytes_than_those_that_were_tried_are_not_published(
             file = workspace / "registry/cat/handler_model.py"
             file.write_text(f"{zoo.HANDLER}# other\n")
 
+    def convinced(use: Use) -> Mapping[str, str]:
+        """Stands for reports that speak of that checkout."""
+        names = ("cat", "dog")
+        rows = [report_of(use.workspace / "registry", name) for name in names]
+        folder = Path(use.inputs["path"])
+        folder.mkdir()
+        (folder / "report.json").write_text(json.dumps(rows))
+        return {}
+
     repository.service.prepare = tampered
+    replace_action(repository, "actions/download-artifact", convinced)
 
     found = repository.release()
 

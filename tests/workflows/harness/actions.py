@@ -80,8 +80,9 @@ def download_artifact(use: Use) -> Mapping[str, str]:
     if name is not None and not (kept / name).is_dir():
         raise ActionError(f"download-artifact: there is no artifact {name}")
     pattern = name or use.inputs["pattern"]
-    merges = name is not None or use.inputs.get("merge-multiple") == "true"
-    for artifact in sorted(kept.glob(pattern)) if kept.is_dir() else ():
+    found = sorted(kept.glob(pattern)) if kept.is_dir() else []
+    merges = len(found) == 1 or use.inputs.get("merge-multiple") == "true"
+    for artifact in found:
         to = target if merges else target / artifact.name
         for file in _files(artifact):
             _copy(file, to / file.relative_to(artifact))

@@ -139,11 +139,12 @@ class _Running:
         done: list[Leg] = []
         outputs: dict[str, str] = {}
         fails_fast = job.strategy.get("fail-fast", True)
-        for leg in legs:
+        for index, leg in enumerate(legs):
             if fails_fast and any(one.result == "failure" for one in done):
                 done.append(Leg(matrix=leg, result="cancelled"))
                 continue
-            worker = self._worker(job, contexts, leg, granted)
+            strategy = {"job-index": index, "job-total": len(legs)}
+            worker = self._worker(job, {**contexts, "strategy": strategy}, leg, granted)
             worker.run(job.steps)
             outputs.update(self._outputs(job, worker))
             done.append(_leg(worker, leg))
