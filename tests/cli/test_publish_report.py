@@ -63,6 +63,23 @@ def test_reports_of_one_model_and_lists_of_several_are_read(
     assert devices(tmp_path) == {"cat": ["cpu", "gpu"], "dog": ["cpu"]}
 
 
+def test_a_store_with_verdicts_is_sound_and_can_be_rebuilt_and_mirrored(
+    registry, publish, report, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("MODEL_SERVERS_WORK", str(tmp_path / "work"))
+    publish("cat", "--report", report(report_of(registry, "cat")))
+    store = ["--store", (tmp_path / "store").as_uri()]
+    mirror = tmp_path / "mirror"
+
+    assert main(["fsck", *store]) == 0
+    again = ["rebuild", "cat@1.0.0", "--verify", "--registry", str(registry), *store]
+    assert main(again) == 0
+    assert main(["mirror", "--to", mirror.as_uri(), *store]) == 0
+    [key] = (tmp_path / "store").glob("models/*/*/release.json")
+    copy = mirror / key.relative_to(tmp_path / "store")
+    assert copy.read_bytes() == key.read_bytes()
+
+
 def test_a_folder_stands_for_the_reports_in_it(registry, publish, tmp_path):
     for name in ("cat", "dog"):
         folder = tmp_path / "reports" / f"report-{name}"
