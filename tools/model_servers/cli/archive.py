@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import render, wire
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.core.names import Version
 from model_servers.errors import ExitStatus, RequestError
 from model_servers.journeys import archive as journey
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
 
 _GUIDE = (
     "./build.sh --model_name <model_name> --model_file <model_file>"

@@ -6,12 +6,10 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
 from model_servers.cli.lifecycle import noted_mapping, noted_text
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.channels import CHANNELS_FILE, Move
 from model_servers.core.names import Ref, Version
@@ -19,6 +17,10 @@ from model_servers.errors import ExitStatus, RequestError
 from model_servers.journeys import promote as promoting
 from model_servers.journeys.channels import wanted_channels
 from model_servers.journeys.lifecycle import Lifecycle, said_of_versions
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
 
 
 def add_promote(commands: Commands) -> None:

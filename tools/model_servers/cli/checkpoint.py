@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.reuse import checkpoint_key
 from model_servers.errors import ExitStatus, RequestError
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
 
 
 def add(commands: Commands) -> None:

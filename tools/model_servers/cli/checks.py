@@ -6,16 +6,19 @@ import argparse
 from collections.abc import Collection
 from contextlib import ExitStack
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from model_servers.cli import wire
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
-from model_servers.core.findings import Finding
 from model_servers.core.presentation import presentable
 from model_servers.errors import OutsideError
 from model_servers.journeys import versions
 from model_servers.journeys.validate import validate as find
-from model_servers.ports import History
+
+if TYPE_CHECKING:
+    from model_servers.cli.settings import Settings
+    from model_servers.core.findings import Finding
+    from model_servers.ports import History
 
 
 def checked(

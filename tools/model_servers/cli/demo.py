@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, render, trial
-from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
 
 
 def add(commands: Commands) -> None:

@@ -7,9 +7,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from model_servers.errors import RequestError
-from model_servers.journeys.build import Build, Built
+
+if TYPE_CHECKING:
+    from model_servers.journeys.build import Build, Built
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

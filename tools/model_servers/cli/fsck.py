@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import watcher
-from model_servers.core.fsck import Report
 from model_servers.core.presentation import visible
 from model_servers.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.core.fsck import Report
 
 
 def add(commands: Commands) -> None:

@@ -8,21 +8,23 @@ import mimetypes
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.codes import Code
-from model_servers.core.findings import Finding
 from model_servers.core.golden import GoldenCase
 from model_servers.core.recording import as_entry
 from model_servers.core.scaffold.documents import golden_yaml
 from model_servers.errors import ExitStatus, RequestError
 from model_servers.journeys.golden import Outcome, State, ask_again
 from model_servers.journeys.workbench import golden_cases
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.core.findings import Finding
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BOUND = """\

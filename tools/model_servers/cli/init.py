@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, wire
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.scaffold.documents import Order
 from model_servers.errors import ExitStatus
-from model_servers.journeys.init import Made
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.journeys.init import Made
 
 _NOBODY = "@your-account"
 """Stands in model.yaml where git knows no user."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_servers.cli import flags, wire
-from model_servers.cli.flags import Commands, Parser
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.channels import channels_of
-from model_servers.core.contribution import Contribution
 from model_servers.core.lifecycle import LIFECYCLE_FILE, Notice, State
 from model_servers.core.names import Version
 from model_servers.core.presentation import visible
 from model_servers.errors import ExitStatus, RefusedError, RequestError
 from model_servers.journeys.lifecycle import Noted, record
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands, Parser
+    from model_servers.cli.settings import Settings
+    from model_servers.core.contribution import Contribution
 
 
 def add_yank(commands: Commands) -> None:

@@ -7,12 +7,14 @@ is a link, an image or HTML.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_servers.cli import render
-from model_servers.core.findings import Finding
 from model_servers.core.presentation import visible
-from model_servers.core.versions import Change, Difference
+
+if TYPE_CHECKING:
+    from model_servers.core.findings import Finding
+    from model_servers.core.versions import Change, Difference
 
 MAX_BYTES = 900_000
 """GitHub drops a step's whole summary above 1 MiB.

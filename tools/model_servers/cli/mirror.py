@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import watcher
 from model_servers.errors import ExitStatus
-from model_servers.journeys.mirror import MirrorPlan
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.journeys.mirror import MirrorPlan
 
 
 def add(commands: Commands) -> None:

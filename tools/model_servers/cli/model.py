@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import expect, flags, render, trial, wire
 from model_servers.cli.checks import checked, named, of_models
 from model_servers.cli.explain import explained
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
-from model_servers.core.findings import Finding
 from model_servers.errors import ExitStatus, OutsideError, RequestError
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.core.findings import Finding
 
 
 def add_validate(commands: Commands) -> None:

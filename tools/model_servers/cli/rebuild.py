@@ -8,16 +8,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.names import Ref
-from model_servers.core.release import Release
 from model_servers.errors import ExitStatus, RefusedError, RequestError
 from model_servers.journeys.rebuild import Rebuilt
 from model_servers.journeys.rebuild import rebuild as build_again
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.core.release import Release
 
 
 def add(commands: Commands) -> None:

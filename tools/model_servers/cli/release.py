@@ -7,17 +7,19 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_servers.cli import expect, flags, render, wire
-from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.presentation import visible
-from model_servers.core.release import Release
 from model_servers.core.verdicts import Verdict
 from model_servers.errors import ExitStatus, RequestError
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.core.release import Release
 
 
 def add(commands: Commands) -> None:

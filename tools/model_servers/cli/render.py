@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_servers.core import presentation
-from model_servers.core.findings import Finding
-from model_servers.core.objects import Moved
-from model_servers.core.release import Release, ReleasePlan
-from model_servers.journeys.build import Built
-from model_servers.journeys.fetch import Fetched
+
+if TYPE_CHECKING:
+    from model_servers.core.findings import Finding
+    from model_servers.core.objects import Moved
+    from model_servers.core.release import Release, ReleasePlan
+    from model_servers.journeys.build import Built
+    from model_servers.journeys.fetch import Fetched
 
 _MAX_ANNOTATIONS = 10
 

@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
 from model_servers.cli.golden import how_to_add, unservable
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
-from model_servers.core.golden import Request
 from model_servers.errors import ExitStatus, ModelServersError, OutsideError
 from model_servers.journeys.live import Live
 from model_servers.journeys.workbench import golden_cases
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.core.golden import Request
 
 _POLL_S = 0.5
 _MAX_PASTED_BYTES = 2000

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, markdown, render, wire
 from model_servers.cli.checks import checked
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.core.findings import Code, Finding
 from model_servers.errors import ExitStatus
 from model_servers.journeys import versions
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
 
 _OF_VERSIONS = (Code.INPUTS_CHANGED, Code.VERSION_FELL)
 

@@ -13,22 +13,25 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import expect, wire
 from model_servers.cli.host import report
-from model_servers.cli.settings import Settings
 from model_servers.cli.trial_report import Report, Row
 from model_servers.cli.watch import ConsoleWatcher, say, watcher
 from model_servers.core.canonical import sha256_of
 from model_servers.core.host import wanted_releases
 from model_servers.core.names import LATEST, Ref
 from model_servers.core.profile import HostProfile, Policy, WantedModel
-from model_servers.core.release import Release
 from model_servers.errors import OutsideError
-from model_servers.journeys.build import Recipe
 from model_servers.journeys.loading import Loading
-from model_servers.journeys.publish import Publish
 from model_servers.journeys.workbench import golden_cases
+
+if TYPE_CHECKING:
+    from model_servers.cli.settings import Settings
+    from model_servers.core.release import Release
+    from model_servers.journeys.build import Recipe
+    from model_servers.journeys.publish import Publish
 
 
 def run(names: list[str], options: argparse.Namespace, settings: Settings) -> Report:

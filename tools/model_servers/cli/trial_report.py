@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_servers.cli import render
-from model_servers.core.examination import CaseResult, Examination
 from model_servers.core.verdicts import REPORT_SCHEMA_NUMBER
-from model_servers.errors import ModelServersError
-from model_servers.journeys.build import Recipe
+
+if TYPE_CHECKING:
+    from model_servers.core.examination import CaseResult, Examination
+    from model_servers.errors import ModelServersError
+    from model_servers.journeys.build import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
-from model_servers.core.names import Version
 from model_servers.core.presentation import visible
 from model_servers.core.versions import Change, Difference, Part
 from model_servers.errors import ExitStatus, OutsideError, RequestError
 from model_servers.journeys import bump as bumping
 from model_servers.journeys import versions
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.core.names import Version
 
 
 def add_lock(commands: Commands) -> None:

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, NoReturn
 from model_servers.cli.host.report import action_text
 from model_servers.cli.render import released_text
 from model_servers.core.changes import Action, Change, Register
-from model_servers.core.fsck import Fault
-from model_servers.core.objects import Moved
 from model_servers.core.presentation import visible
-from model_servers.core.release import Release
-from model_servers.errors import ModelServersError
-from model_servers.journeys.host.acting import Verdict
-from model_servers.ports import OnBytes
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+    from model_servers.core.fsck import Fault
+    from model_servers.core.objects import Moved
+    from model_servers.core.release import Release
+    from model_servers.errors import ModelServersError
+    from model_servers.journeys.host.acting import Verdict
+    from model_servers.ports import OnBytes
 
 
 def say(text: str) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
 from model_servers.cli.model import findings_of
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
 from model_servers.core.presentation import visible
 from model_servers.core.work import Work, hostile
 from model_servers.errors import ExitStatus, RefusedError
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
 
 
 def add(commands: Commands) -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from model_servers.core.findings import Finding
-from model_servers.core.rules.texts import without_secrets
+from model_servers.core.secrets import without_secrets
+
+if TYPE_CHECKING:
+    from model_servers.core.findings import Finding
 
 _MAX_ALIKE = 20
 """More findings of one kind in one file tell nobody more."""

@@ -14,22 +14,20 @@ from typing import TYPE_CHECKING, Any
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import fetching
 from model_servers.cli.wire.stores import releases, store
-from model_servers.core.contribution import Digests
-from model_servers.core.doctor import Machine
-from model_servers.core.notes import CHANGELOG_FILE
-from model_servers.core.release import Release
-from model_servers.core.work import Work
 from model_servers.errors import RequestError
-from model_servers.journeys.announce import Announce
-from model_servers.journeys.build import Build
-from model_servers.journeys.init import Init
-from model_servers.journeys.lock import Lock
-from model_servers.journeys.publish import Publish
-from model_servers.journeys.site import Site
-from model_servers.journeys.validate import Probing
-from model_servers.journeys.weights import Weights
 
 if TYPE_CHECKING:
+    from model_servers.core.contribution import Digests
+    from model_servers.core.doctor import Machine
+    from model_servers.core.release import Release
+    from model_servers.core.work import Work
+    from model_servers.journeys.announce import Announce
+    from model_servers.journeys.build import Build
+    from model_servers.journeys.init import Init
+    from model_servers.journeys.lock import Lock
+    from model_servers.journeys.publish import Publish
+    from model_servers.journeys.site import Site
+    from model_servers.journeys.validate import Probing
     from model_servers.ports import (
         GoldenFiles,
         History,
@@ -55,6 +53,7 @@ def with_weights(models: Registry, settings: Settings) -> Registry:
     from model_servers.adapters import checkpoint_file, web
     from model_servers.adapters.blob_cache import BlobCache
     from model_servers.adapters.digest_cache import DigestCache
+    from model_servers.journeys.weights import Weights
 
     digests = DigestCache(settings.work / "digests")
 
@@ -92,6 +91,7 @@ def init(settings: Settings) -> Init:
     """Give the journey that makes new models."""
     from model_servers.adapters import checkpoint_file
     from model_servers.adapters.new_models import NewModels
+    from model_servers.journeys.init import Init
 
     return Init(
         registry=registry(settings),
@@ -107,6 +107,7 @@ _MOST_PROBES = 8
 def probing(not_checked: Callable[[str], None]) -> Probing:
     """Give how models' code is imported, in a process for each CPU."""
     from model_servers.adapters.handler_probe import SubprocessProbe
+    from model_servers.journeys.validate import Probing
 
     return Probing(
         probe=SubprocessProbe(),
@@ -143,6 +144,7 @@ def build(settings: Settings) -> Build:
 def build_from(models: Registry) -> Build:
     """Give the build journey for models wherever they are."""
     from model_servers.adapters.mar import MarWriter
+    from model_servers.journeys.build import Build
 
     return Build(registry=models, writer=MarWriter())
 
@@ -182,6 +184,7 @@ def model_texts(settings: Settings) -> ModelTexts:
 def lock(settings: Settings) -> Lock:
     """Give the journey that writes down what a model is made of."""
     from model_servers.adapters.requirements import resolved
+    from model_servers.journeys.lock import Lock
 
     return Lock(
         registry=registry(settings),
@@ -225,6 +228,8 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 def publish(settings: Settings, at: ProbedStore) -> Publish:
     """Give the publish journey into the store *at*."""
+    from model_servers.journeys.publish import Publish
+
     return Publish(build=build(settings), store=at, releases=releases(at))
 
 
@@ -251,6 +256,7 @@ def reports(path: Path) -> list[Mapping[str, Any]]:
 def site(settings: Settings, target: Path, *, url: str | None) -> Site:
     """Give the journey that writes the catalogue into a folder."""
     from model_servers.adapters import git
+    from model_servers.journeys.site import Site
 
     try:
         from model_servers.adapters.site_pages import StaticPages
@@ -275,6 +281,8 @@ def announce(settings: Settings, at: Store) -> Announce:
     """Give the journey that tells GitHub of the releases in the store *at*."""
     from model_servers.adapters import texts
     from model_servers.adapters.github import GitHubReleases
+    from model_servers.core.notes import CHANGELOG_FILE
+    from model_servers.journeys.announce import Announce
 
     def changelog(name: str) -> str:
         file = registry(settings).path(name, CHANGELOG_FILE)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
 from model_servers.cli.settings import Settings
-from model_servers.core.given import GivenArchive
-from model_servers.core.profile import HostProfile
 from model_servers.errors import RequestError
-from model_servers.journeys.catalog import Catalog
-from model_servers.journeys.channels import Channels
-from model_servers.journeys.fetch import Fetch
-from model_servers.journeys.fsck import Fsck
-from model_servers.journeys.given import PublishGiven
-from model_servers.journeys.mirror import Mirror
 
 if TYPE_CHECKING:
+    from model_servers.core.given import GivenArchive
+    from model_servers.core.profile import HostProfile
+    from model_servers.journeys.catalog import Catalog
+    from model_servers.journeys.channels import Channels
+    from model_servers.journeys.fetch import Fetch
+    from model_servers.journeys.fsck import Fsck
+    from model_servers.journeys.given import PublishGiven
+    from model_servers.journeys.mirror import Mirror
     from model_servers.ports import (
         Content,
         ProbedStore,
@@ -86,6 +86,8 @@ def releases(at: Store) -> Releases:
 
 def publish_given(at: ProbedStore) -> PublishGiven:
     """Give the journey that releases archives as they are."""
+    from model_servers.journeys.given import PublishGiven
+
     return PublishGiven(store=at, releases=releases(at))
 
 
@@ -105,6 +107,8 @@ def file_content(path: Path) -> Content:
 
 def mirror(source: Store, target: ProbedStore) -> Mirror:
     """Give the journey that copies releases between stores."""
+    from model_servers.journeys.mirror import Mirror
+
     return Mirror(
         source=source,
         source_releases=releases(source),
@@ -117,6 +121,7 @@ def mirror(source: Store, target: ProbedStore) -> Mirror:
 def fsck(settings: Settings, at: ProbedStore) -> Fsck:
     """Give the check of the store *at*; each store has a journal of its own."""
     from model_servers.adapters.journal import FileJournal
+    from model_servers.journeys.fsck import Fsck
 
     name = hashlib.sha256(at.address.encode()).hexdigest()[:16]
     journal = FileJournal(settings.work / "fsck" / f"{name}.journal")
@@ -125,12 +130,15 @@ def fsck(settings: Settings, at: ProbedStore) -> Fsck:
 
 def catalog(at: ProbedStore) -> Catalog:
     """Give the index of the store *at*."""
+    from model_servers.journeys.catalog import Catalog
+
     return Catalog(store=at, releases=releases(at))
 
 
 def channels(at: ProbedStore) -> Channels:
     """Give the journey of the channels of the store *at*."""
     from model_servers.adapters.channels import read_pointer
+    from model_servers.journeys.channels import Channels
 
     return Channels(store=at, catalog=catalog(at), read_pointer=read_pointer)
 
@@ -138,6 +146,7 @@ def channels(at: ProbedStore) -> Channels:
 def fetch(folder: Path, at: ProbedStore) -> Fetch:
     """Give the journey that brings archives of the store *at* into a folder."""
     from model_servers.adapters.archive_folder import ArchiveFolder
+    from model_servers.journeys.fetch import Fetch
 
     return Fetch(
         store=at,
