@@ -188,13 +188,12 @@ def test_only_the_wiring_makes_adapters(path):
     assert is_maker or "adapters" not in set(ours(path))
 
 
-def test_ms_help_loads_no_client_of_anything_slow():
+def loaded(call):
+    """Name the modules that are loaded once the parser has been made."""
     program = (
-        "import sys; from model_servers.cli.parser import parser; "
-        "import model_servers.cli.main; "
-        "print(*{name.split('.')[0] for name in sys.modules})"
+        f"import sys; import model_servers.cli.main; "
+        f"from model_servers.cli.parser import parser; {call}; print(*sys.modules)"
     )
-
     told = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": str(PACKAGE.parent)},
@@ -202,9 +201,21 @@ def test_ms_help_loads_no_client_of_anything_slow():
         text=True,
         check=True,
     )
+    return set(told.stdout.split())
 
+
+def test_ms_help_loads_no_client_of_anything_slow():
     slow = {"boto3", "botocore", "jinja2", "jsonschema", "pynvml", "torch", "yaml"}
-    assert slow.isdisjoint(told.stdout.split())
+
+    assert slow.isdisjoint(loaded("parser()"))
+
+
+def test_a_command_does_not_wait_for_what_others_need():
+    found = loaded("parser(['fetch', '--help'])")
+
+    assert "model_servers.cli.fetch" in found
+    assert not [one for one in found if one.startswith("model_servers.cli.init")]
+    assert not [one for one in found if one.startswith("model_servers.core.rules")]
 
 
 @each()

@@ -56,6 +56,7 @@ def main() -> int:
         _table(built, over="ms build"),
         f"## Fetches of {fetch_mb} MB",
         _table(fetched, over="ms fetch, verified"),
+        "The last two rows leave out the starts of Python and of boto3.",
         f"## Publishing {build_mb} MB for the first time",
         _table(published, over=PUBLISH),
         f"## A release of {build_mb} MB that changes only code",

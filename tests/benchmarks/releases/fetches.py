@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -20,16 +21,38 @@ from servers.s3 import S3Server
 
 BUCKET = "releases"
 PUBLISH = "ms publish, with its build"
-_DOWNLOAD = """\
+_TIMED = """\
+import json, sys, time
+began, before = time.perf_counter(), time.process_time()
+def done():
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "cpu_s": time.process_time() - before}))
+"""
+_BOTO3 = f"""\
 import hashlib, sys
 import boto3
 bucket, key, path, endpoint_url = sys.argv[1:]
-boto3.client("s3", endpoint_url=endpoint_url).download_file(bucket, key, path)
+client = boto3.client("s3", endpoint_url=endpoint_url)
+{_TIMED}
+client.download_file(bucket, key, path)
 digest = hashlib.sha256()
 with open(path, "rb") as stream:
     while chunk := stream.read(2**20):
         digest.update(chunk)
-print(digest.hexdigest())
+done()
+"""
+_OURS = f"""\
+import sys
+from pathlib import Path
+from model_servers.cli import wire
+from model_servers.cli.watch import watcher
+bucket, folder, endpoint_url = sys.argv[1:]
+store = wire.store(f"s3://{{bucket}}", endpoint_url=endpoint_url)
+journey = wire.fetch(Path(folder), store)
+{_TIMED}
+with watcher() as console:
+    journey.run("big@1.0", console)
+done()
 """
 
 
@@ -74,6 +97,14 @@ class Bench:
                 rounds, self._boto3, before=self._afresh
             ),
         }
+        loaded = {
+            "ms fetch, once it is loaded": best(
+                rounds, lambda: _inside(self._ours()), before=self._afresh
+            ),
+            "boto3 and sha256, once loaded": best(
+                rounds, lambda: _inside(self._boto3()), before=self._afresh
+            ),
+        }
         target = str(self._here / "other.mar")
         source = f"s3://{BUCKET}/{self._key()}"
         if aws := shutil.which("aws"):
@@ -86,7 +117,7 @@ class Bench:
             found["s5cmd cp, not verified"] = best(
                 rounds, lambda: self._run(fetch), before=self._afresh
             )
-        return found
+        return {**found, **loaded}
 
     def publish_beside(self, checkpoint: Path, version: str) -> dict[str, Run]:
         """Release a version, and do the same with the archiver's bytes and aws."""
@@ -141,7 +172,11 @@ class Bench:
 
     def _boto3(self) -> Run:
         target = str(self._here / "other.mar")
-        script = [sys.executable, "-c", _DOWNLOAD, BUCKET, self._key(), target]
+        script = [sys.executable, "-c", _BOTO3, BUCKET, self._key(), target]
+        return self._run([*script, self._endpoint])
+
+    def _ours(self) -> Run:
+        script = [sys.executable, "-c", _OURS, BUCKET, str(self._here)]
         return self._run([*script, self._endpoint])
 
     def _key(self) -> str:
@@ -159,3 +194,8 @@ class Bench:
     def _afresh(self) -> None:
         shutil.rmtree(self._here, ignore_errors=True)
         self._here.mkdir()
+
+
+def _inside(run: Run) -> Run:
+    """Give what a script has measured itself, without its start."""
+    return replace(run, **json.loads(run.out.splitlines()[-1]))
