@@ -22,7 +22,7 @@ from model_servers.core.release import (
     released_refs,
     released_versions,
 )
-from model_servers.core.segments import SEGMENT_MAX_BYTES, Run, Segment
+from model_servers.core.segments import SEGMENT_MAX_BYTES, Run, Segment, covers, cut
 from model_servers.core.verdicts import Answered, Passed
 
 TINY = Ref.parse("tiny@1.0")
@@ -60,6 +60,32 @@ RELEASE = Release(
         ),
     ),
 )
+
+DOCUMENT_MAX_BYTES = 500_000
+HEADER_BYTES = 128
+"""What torch.save writes before each tensor, about."""
+
+
+def transformer(*, layers, width, inner, vocabulary):
+    """Give the bytes of each tensor of a language model of 16-bit numbers."""
+    layer = [2 * width * width] * 4 + [2 * width * inner] * 3 + [2 * width] * 2
+    return [2 * vocabulary * width, *layer * layers, 2 * width, 2 * vocabulary * width]
+
+
+LAYOUTS = {
+    "a 7B transformer": transformer(
+        layers=32, width=4096, inner=11_008, vocabulary=32_000
+    ),
+    "a mixture of experts": transformer(
+        layers=800, width=1024, inner=1365, vocabulary=50_000
+    ),
+    "a quantised model": [6_000_000, 16_384, 16_384] * 1660,
+    "large and small in turns": [4_200_000, 9000] * 2375,
+    "just below the size of a merged segment": [8_388_000] * 1192,
+    "10,000 of 1 MB": [1_000_000] * 10_000,
+    "100,000 of 100 kB": [100_000] * 100_000,
+}
+
 
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 SIZES = st.integers(min_value=0, max_value=2**63 - 1)
@@ -290,3 +316,25 @@ def test_all_releases_are_found_among_keys_and_nothing_else():
     ]
 
     assert [str(ref) for ref in released_refs(keys)] == ["a@1.9", "a@1.10", "b@1.0"]
+
+
+@pytest.mark.parametrize("header_bytes", [0, HEADER_BYTES])
+@pytest.mark.parametrize("sizes", LAYOUTS.values(), ids=LAYOUTS)
+def test_the_document_of_a_model_of_10_gb_is_small(sizes, header_bytes):
+    tensors, end = [], 4096
+    for size in sizes:
+        tensors.append(Run(end + header_bytes, size))
+        end += header_bytes + size
+    length = end + 100_000
+    assert length > 8_000_000_000
+
+    segments = tuple(
+        Segment(runs, "cd" * 32).moved(4096) for runs in cut(length, tensors)
+    )
+    weights = ReleasedMember("model.pt", 4096, length, "ab" * 32, segments)
+    archive = replace(RELEASE.archive, members=(weights, SMALL), size_bytes=2 * length)
+    body = replace(RELEASE, archive=archive).to_bytes()
+
+    assert len(body) < DOCUMENT_MAX_BYTES
+    assert covers(segments, weights.run)
+    assert all(part.length <= SEGMENT_MAX_BYTES for part in segments)

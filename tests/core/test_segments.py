@@ -119,6 +119,21 @@ def test_a_huge_file_of_many_tensors_keeps_its_description_small():
     assert len(cuts) < 4_000
 
 
+def test_very_many_tensors_take_what_stands_before_them_along():
+    header = 100
+    tensors = [
+        Run(header + number * 300_000, 300_000 - header) for number in range(5000)
+    ]
+    length = 5000 * 300_000 + 77
+
+    first, *cuts = cut(length, tensors)
+
+    assert first == (Run(0, header), Run(length - 77, 77))
+    assert all(len(runs) == 1 for runs in cuts)
+    ends = {run.end for run in tensors}
+    assert all(run.end in ends and run.length > MIB / 2 for (run,) in cuts)
+
+
 @given(
     st.lists(st.binary(max_size=60), max_size=20),
     st.lists(st.lists(st.integers(0, 400), max_size=4), max_size=5),

@@ -20,6 +20,9 @@ _MERGED_MIN_BYTES = 2**20
 _MERGED_PER_FILE = 2048
 """How many merged segments a file has at most, so that ``release.json`` stays small."""
 
+_TENSORS_MAX = 4096
+"""Of more tensors than these, ``release.json`` does not name each one's place."""
+
 _GLUE_SHARE = 1024
 """A tensor so many times smaller than a merged segment is not worth its two numbers."""
 
@@ -69,12 +72,15 @@ def cut(length: int, tensors: Iterable[Run] = ()) -> tuple[Cut, ...]:
 
     Returns:
         Cuts of at most ``SEGMENT_MAX_BYTES`` that have every byte exactly once, by
-        where they begin. Large tensors are alone, small neighbours together.
+        where they begin. Large tensors are alone, small neighbours together. Very
+        many tensors are told apart less well, so that they are told in few words.
     """
     merged_bytes = _merged_bytes(length)
     found = [run for run in _sound(tensors, length) if _counts(run, merged_bytes)]
     if not found:
         return tuple((run,) for run in _pieces(Run(0, length)))
+    if len(found) > _TENSORS_MAX:
+        found = _with_headers(found)
     groups = _merged(found, merged_bytes)
     return tuple(sorted([*groups, *_bounded(gaps(found, Run(0, length)))]))
 
@@ -156,6 +162,15 @@ def _sound(tensors: Iterable[Run], length: int) -> list[Run]:
     apart = all(one.end <= other.offset for one, other in pairwise(runs))
     inside = all(run.offset >= 0 and run.end <= length for run in runs)
     return runs if apart and inside else []
+
+
+def _with_headers(tensors: Sequence[Run]) -> list[Run]:
+    """Let tensors begin where the one before ends, so that neighbours are one run.
+
+    What stands before a tensor is its header, which changes when the tensor does.
+    """
+    pairs = pairwise(tensors)
+    return [tensors[0], *(Run(one.end, two.end - one.end) for one, two in pairs)]
 
 
 def _pieces(run: Run) -> Iterator[Run]:
