@@ -61,6 +61,30 @@ def test_damage_and_orphans_are_told_with_what_to_do(run: Run, tmp_path: Path) -
     assert f"  ! {key}: " in err
 
 
+def test_a_channel_to_nothing_is_told_with_the_command_that_moves_it(
+    run: Run, tmp_path: Path
+) -> None:
+    pointer = {
+        "schema": 1,
+        "channel": "stable",
+        "generation": 3,
+        "models": {"cat": "1.0.0", "dog": "9.0"},
+    }
+    channel = tmp_path / "store" / "channels" / "stable.json"
+    channel.parent.mkdir()
+    channel.write_text(json.dumps(pointer))
+
+    status, out, err = run()
+
+    told = "  ! channels/stable.json: it points to dog@9.0, which is not released"
+    assert status == 1
+    assert out.splitlines()[1:] == [
+        told,
+        "ms promote dog VERSION stable, then ms channels publish",
+    ]
+    assert told in err
+
+
 def test_a_program_can_read_it(run: Run, tmp_path: Path) -> None:
     archive(tmp_path, "dog").unlink()
 
@@ -68,9 +92,9 @@ def test_a_program_can_read_it(run: Run, tmp_path: Path) -> None:
 
     report = json.loads(out)
     assert (status, report["checked"], report["remaining"]) == (1, 2, 0)
-    assert [one["message"] for one in report["faults"]] == [
-        "it is not there, and a release needs it"
-    ]
+    (fault,) = report["faults"]
+    assert fault["message"] == "it is not there, and a release needs it"
+    assert fault["fix"].endswith(": ms mirror")
 
 
 def test_a_sample_is_followed_by_the_rest(run: Run) -> None:

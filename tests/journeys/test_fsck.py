@@ -12,22 +12,28 @@ import pytest
 from fakes.journal import MemoryJournal
 from fakes.store import MemoryStore
 from fakes.watcher import Quiet
+from model_servers.adapters.channels import read_pointer
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
+from model_servers.core.channels import Pointer
 from model_servers.core.fsck import Fault, Orphan, Report
-from model_servers.core.names import Ref
+from model_servers.core.lifecycle import Notice, State
+from model_servers.core.names import Ref, Version
 from model_servers.core.objects import Leftover
 from model_servers.core.release import Release, release_key
 from model_servers.core.reuse import checkpoint_key
 from model_servers.errors import OutsideError
 from model_servers.journeys.build import Build
+from model_servers.journeys.catalog import Catalog
+from model_servers.journeys.channels import Channels
 from model_servers.journeys.fsck import Fsck
 from model_servers.journeys.publish import Publish
 from zoo import make_model
 
 REFS = ("cat@1.0.0", "cat@1.1.0", "dog@1.0.0", "owl@2.0.0")
 WEIGHTS = b"weights" * 100
+STABLE = "channels/stable.json"
 CHECKPOINT = checkpoint_key(hashlib.sha256(WEIGHTS).hexdigest())
 
 
@@ -65,7 +71,12 @@ def store(tmp_path: Path) -> MemoryStore:
 
 @pytest.fixture
 def fsck(store: MemoryStore) -> Fsck:
-    return Fsck(store=store, releases=StoredReleases(store), journal=MemoryJournal())
+    releases = StoredReleases(store)
+    catalog = Catalog(store=store, releases=releases)
+    channels = Channels(store=store, catalog=catalog, read_pointer=read_pointer)
+    return Fsck(
+        store=store, releases=releases, channels=channels, journal=MemoryJournal()
+    )
 
 
 def release(store: MemoryStore, text: str) -> Release:
@@ -185,17 +196,118 @@ def test_what_nothing_refers_to_is_told_and_stays(
 ) -> None:
     store.objects["models/cat/1.0.0/cat-1.0.0-0123456789abcdef.mar"] = b"lost race"
     store.objects["notes.txt"] = b"hello"
-    store.objects["channels/stable.json"] = b"{}"
+    store.objects["channels/stable.txt"] = b"cat 1.0.0"
     store.left = [Leftover("models/x.mar", "1", is_abandoned=True)]
 
     report = run(fsck)
 
     assert report.orphans == (
+        Orphan("channels/stable.txt", 9),
         Orphan("models/cat/1.0.0/cat-1.0.0-0123456789abcdef.mar", 9),
         Orphan("notes.txt", 5),
     )
     assert report.leftovers == tuple(store.left)
     assert "notes.txt" in store.objects
+
+
+def point(store: MemoryStore, **models: str) -> None:
+    """Let the channel stable point to versions."""
+    versions = {name: Version.parse(text) for name, text in models.items()}
+    pointer = Pointer(channel="stable", generation=1, models=versions)
+    store.objects[STABLE] = pointer.to_bytes()
+
+
+def test_a_channel_to_released_versions_is_right(
+    store: MemoryStore, fsck: Fsck
+) -> None:
+    point(store, cat="1.1.0", dog="1.0.0")
+
+    assert run(fsck).faults == ()
+
+
+def _gone(store: MemoryStore) -> None:
+    point(store, cat="1.1.0", dog="3.0")
+
+
+def _yanked(store: MemoryStore) -> None:
+    point(store, cat="1.1.0", dog="1.0.0")
+    notice = Notice(state=State.YANKED, reason="wrong labels", date="2026-01-02")
+    catalog = Catalog(store=store, releases=StoredReleases(store))
+    catalog.note({"dog": {Version.parse("1.0.0"): notice}})
+
+
+def _unreadable(store: MemoryStore) -> None:
+    point(store, dog="1.0.0")
+    store.objects[release_key(Ref.parse("dog@1.0.0"))] = b"{"
+
+
+def _hollow(store: MemoryStore) -> None:
+    point(store, dog="1.0.0")
+    del store.objects[release(store, "dog@1.0.0").key]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_gone, "it points to dog@3.0, which is not released"),
+        (_yanked, "it points to dog@1.0.0, which is yanked"),
+        (_unreadable, "it points to dog@1.0.0, whose document is damaged"),
+        (_hollow, "it points to dog@1.0.0, whose archive is not there"),
+    ],
+)
+def test_a_channel_to_what_no_host_should_fetch_is_named(
+    store: MemoryStore, fsck: Fsck, spoil: Callable[[MemoryStore], None], message: str
+) -> None:
+    spoil(store)
+    before = store.objects[STABLE]
+
+    (fault,) = (one for one in run(fsck, sample=1).faults if one.key == STABLE)
+
+    assert fault.message.startswith(message)
+    assert fault.fix == "ms promote dog VERSION stable, then ms channels publish"
+    assert store.objects[STABLE] == before
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "fix"),
+    [
+        (b"{", "is not JSON", "restore the file"),
+        (b'{"schema":1,"channel":"stable"}', "generation", "restore the file"),
+        (b'{"schema":2}', "schema is 2", "newer model-servers"),
+        (
+            Pointer(channel="canary", generation=1).to_bytes(),
+            "says that it is the channel canary",
+            "restore the file",
+        ),
+    ],
+)
+def test_a_channel_that_cannot_be_read_is_named(
+    store: MemoryStore, fsck: Fsck, body: bytes, message: str, fix: str
+) -> None:
+    store.objects[STABLE] = body
+
+    (fault,) = run(fsck).faults
+
+    assert fault.key == STABLE
+    assert message in fault.message
+    assert fix in fault.fix
+
+
+def test_what_is_released_while_the_store_is_checked_is_no_fault(
+    store: MemoryStore, fsck: Fsck
+) -> None:
+    point(store, dog="1.0.0")
+    key = release_key(Ref.parse("dog@1.0.0"))
+    late = store.objects.pop(key)
+
+    class Publisher(Seen):
+        """Somebody publishes while the first object is read."""
+
+        def checking(self, at: str, size_bytes: int) -> Callable[[int], None]:
+            store.objects[key] = late
+            return super().checking(at, size_bytes)
+
+    assert [one for one in fsck.run(Publisher()).faults if one.key == STABLE] == []
 
 
 def test_a_wrong_index_is_made_anew(store: MemoryStore, fsck: Fsck) -> None:

@@ -23,7 +23,8 @@ def add(commands: Commands) -> None:
         commands,
         "fsck",
         fsck,
-        "hash everything in a store, and make its index anew; interrupted, it goes on",
+        "hash everything in a store, check its channels, and make its index anew; "
+        "interrupted, it goes on",
     )
     command.add_argument(
         "--sample",
@@ -62,8 +63,7 @@ def report_text(report: Report, *, store: str) -> str:
     ]
     if report.index_was_rebuilt:
         lines.append("  ~ index.json was made anew")
-    if report.faults:
-        lines.append("restore what is damaged from a copy of the store: ms mirror")
+    lines += dict.fromkeys(one.fix for one in report.faults)
     left = f", {report.remaining} left out" if report.remaining else ""
     headline = (
         f"{store}: {report.checked} checked, {render.size(report.hashed_bytes)} hashed"

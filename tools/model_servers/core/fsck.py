@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from model_servers.core.channels import CHANNELS_PREFIX
+from model_servers.core.channels import channel_key, channel_names
 from model_servers.core.index import INDEX_KEY
 from model_servers.core.objects import Leftover
 from model_servers.core.release import Release, release_key
@@ -25,6 +25,7 @@ class Fault:
 
     key: str
     message: str
+    fix: str = "restore what is damaged from a copy of the store: ms mirror"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,10 @@ class Report:
             "checked": self.checked,
             "remaining": self.remaining,
             "hashed_bytes": self.hashed_bytes,
-            "faults": [{"key": one.key, "message": one.message} for one in self.faults],
+            "faults": [
+                {"key": one.key, "message": one.message, "fix": one.fix}
+                for one in self.faults
+            ],
             "orphans": [
                 {"key": one.key, "size": one.size_bytes} for one in self.orphans
             ],
@@ -131,9 +135,8 @@ def unreferenced(keys: Iterable[str], releases: Iterable[Release]) -> list[str]:
     A checkpoint names itself: it is there for releases to come.
     """
     keys = list(keys)
-    known = {INDEX_KEY, *checkpoint_digests(keys)}
+    channels = map(channel_key, channel_names(keys))
+    known = {INDEX_KEY, *checkpoint_digests(keys), *channels}
     for release in releases:
         known |= {release.key, release_key(release.ref)}
-    return sorted(
-        key for key in keys if key not in known and not key.startswith(CHANNELS_PREFIX)
-    )
+    return sorted(key for key in keys if key not in known)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from model_servers.core.channels import channel_key, channel_names
 from model_servers.core.fsck import (
     Fault,
     Orphan,
@@ -17,12 +18,13 @@ from model_servers.core.fsck import (
     journal_line,
     unreferenced,
 )
-from model_servers.core.index import INDEX_KEY
+from model_servers.core.index import INDEX_KEY, Index
 from model_servers.core.names import Ref
 from model_servers.core.release import Release, release_key, released_refs
 from model_servers.core.segments import Segment
 from model_servers.errors import OutsideError, RequestError
 from model_servers.journeys.catalog import Catalog
+from model_servers.journeys.channels import Channels
 from model_servers.journeys.contents import sha256
 from model_servers.ports import Journal, OnBytes, ProbedStore, Releases
 
@@ -48,6 +50,7 @@ class Fsck:
 
     store: ProbedStore
     releases: Releases
+    channels: Channels
     journal: Journal
     """Remembers what was found to be right, so that a check can go on."""
 
@@ -74,10 +77,13 @@ class Fsck:
                 found = self._object(key, checkpoints[key], tally)
             if not tally.add(found):
                 self.journal.add(journal_line(number, key))
+        index_was_rebuilt = self._rebuild(documents, tally)
+        for name in channel_names(keys):
+            tally.add(self._channel(name, documents))
         return Report(
             checked=len(wanted),
             remaining=len(units) - len(wanted) if sample is not None else 0,
-            index_was_rebuilt=self._rebuild(documents, tally),
+            index_was_rebuilt=index_was_rebuilt,
             hashed_bytes=tally.hashed_bytes,
             faults=tuple(tally.faults),
             orphans=tuple(self._orphans(keys, documents)),
@@ -161,6 +167,36 @@ class Fsck:
         before = catalog.read()
         after = catalog.rebuild()
         return before is None or before.entries != after.entries
+
+    def _channel(self, name: str, documents: Documents) -> Iterator[Fault]:
+        """Look whether a channel points to what hosts can fetch and should."""
+        key = channel_key(name)
+        self.store.read(key)  # which fails too if the store is away
+        try:
+            pointer = self.channels.read(name)
+        except (OutsideError, RequestError) as error:
+            yield Fault(key, str(error), error.hint)
+            return
+        index = self.channels.catalog.read() or Index()
+        for model, version in sorted(pointer.models.items()):
+            why = self._why_not(Ref(model, version), documents, index)
+            if why is not None:
+                message = f"it points to {model}@{version}, {why}"
+                fix = f"ms promote {model} VERSION {name}, then ms channels publish"
+                yield Fault(key, message, fix)
+
+    def _why_not(self, ref: Ref, documents: Documents, index: Index) -> str | None:
+        """Say why no channel should point to a version; None if one may."""
+        # One that was released after the documents were read is looked up.
+        found = documents[ref] if ref in documents else self.releases.find(ref)
+        if found is None:
+            return "which is not released"
+        if isinstance(found, str):
+            return "whose document is damaged"
+        if self.store.stat(found.key) is None:
+            return "whose archive is not there"
+        notice = index.notice(ref)
+        return f"which is {notice}" if notice and notice.is_yanked else None
 
     def _orphans(self, keys: list[str], documents: Documents) -> Iterator[Orphan]:
         releases = [one for one in documents.values() if isinstance(one, Release)]

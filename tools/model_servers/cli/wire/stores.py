@@ -125,7 +125,7 @@ def fsck(settings: Settings, at: ProbedStore) -> Fsck:
 
     name = hashlib.sha256(at.address.encode()).hexdigest()[:16]
     journal = FileJournal(settings.work / "fsck" / f"{name}.journal")
-    return Fsck(store=at, releases=releases(at), journal=journal)
+    return Fsck(store=at, releases=releases(at), channels=channels(at), journal=journal)
 
 
 def catalog(at: ProbedStore) -> Catalog:
