@@ -179,8 +179,10 @@ class MemoryStore:
                 return self.objects[key][offset : offset + length]
 
     def _called(self, method: str, key: str) -> None:
-        self.calls.append((method, key))
-        if len(self.calls) == self.fail_at:
+        with self._lock:
+            self.calls.append((method, key))
+            fails = len(self.calls) == self.fail_at
+        if fails:
             raise OutsideError(
                 f"the store {self.address} was told to fail at call {self.fail_at}",
                 hint="run the command again",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +37,8 @@ from zoo import HANDLER, make_model
 OTHER_HANDLER = f"# changed\n{HANDLER}"
 CAT = Ref.parse("cat@1.0.0")
 DOG = Ref.parse("dog@2.1.0")
+RIVALS = 4
+"""So many create a new store's index at once."""
 
 
 @pytest.fixture
@@ -437,6 +440,45 @@ def test_a_store_that_overwrites_is_refused(registry: Path) -> None:
 
     assert "ms store doctor" in caught.value.hint
     assert store.written == []
+
+
+class Racy(MemoryStore):
+    """A store that looks whether an object is there, and writes it some time later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._have_looked = threading.Barrier(RIVALS)
+
+    def create(self, key: str, body: bytes) -> bool:
+        if key != INDEX_KEY or key in self.objects:
+            return super().create(key, body)
+        self._have_looked.wait(timeout=30)
+        self.objects[key] = body
+        return True
+
+
+def test_a_store_in_which_several_create_one_key_is_refused_each_time(
+    registry: Path,
+) -> None:
+    store = Racy()
+
+    for _ in range(2):
+        with pytest.raises(RefusedError, match=f"{RIVALS} that they had created it"):
+            _run(registry, store)
+
+    assert store.objects == {}
+
+
+def test_the_race_is_run_once_in_the_life_of_a_store(
+    registry: Path, store: MemoryStore
+) -> None:
+    _run(registry, store, "cat")
+    assert store.calls.count(("create", INDEX_KEY)) == RIVALS + 1
+    store.calls.clear()
+
+    _run(registry, store)
+
+    assert store.calls.count(("create", INDEX_KEY)) == 1
 
 
 def test_what_killed_publishers_left_is_taken_away_and_rivals_are_left_alone(

@@ -56,6 +56,10 @@ class Catalog:
             )
         )
 
+    def collected(self) -> Index:
+        """Give the index that the releases make; nothing is written."""
+        return replace(self._collected({}), generation=1)
+
     def _change(self, change: Callable[[Index], Index]) -> Index:
         """Apply *change* to the newest index until no rival was faster."""
         for _ in range(_RACES):

@@ -55,7 +55,7 @@ class PublishGiven:
         release, is_there = self.plan(given)
         catalog = Catalog(store=self.store, releases=self.releases)
         if not is_there:
-            refuse_unless_create_only(catalog)
+            refuse_unless_create_only(self.store, catalog)
             moved = release_archive(
                 release,
                 content,

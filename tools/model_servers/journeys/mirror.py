@@ -116,7 +116,7 @@ class Mirror:
             )
         catalog = Catalog(store=self.target, releases=self.target_releases)
         if plan.new:
-            refuse_unless_create_only(catalog)
+            refuse_unless_create_only(self.target, catalog)
         for release in plan.new:
             watcher.released(release, self._copied(release, watcher))
         self._tell(catalog, [*plan.new, *plan.there])

@@ -7,24 +7,39 @@ leave nothing behind that somebody would have to be allowed to delete.
 from __future__ import annotations
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from model_servers.core.index import INDEX_KEY
-from model_servers.errors import RefusedError
+from model_servers.errors import OutsideError, RefusedError
 from model_servers.journeys.catalog import Catalog
+from model_servers.ports import ProbedStore
 
+_RIVALS = 4
 _HINT = "`ms store doctor` tells what the store does; use one with conditional writes"
 
 
-def refuse_unless_create_only(catalog: Catalog) -> None:
-    """Try to create an object that is there.
+def refuse_unless_create_only(store: ProbedStore, catalog: Catalog) -> None:
+    """Try to create an object that is there, and a new store's first one in a race.
 
     Raises:
-        RefusedError: the store let it happen, so a version could be overwritten.
+        RefusedError: the store let it happen, or several were told that they had
+            created it, so a version could be overwritten.
     """
-    if catalog.store.create(INDEX_KEY, _index(catalog)):
+    winners = _create_index(catalog)
+    if store.create(INDEX_KEY, _index(catalog)):
         raise RefusedError(
-            f"the store {catalog.store.address} overwrites what is there, so a "
+            f"the store {store.address} overwrites what is there, so a "
             "released version would not be safe in it; nothing was released",
+            hint=_HINT,
+        )
+    if winners > 1:
+        with suppress(OutsideError):  # without an index the next run tries it again
+            store.delete(INDEX_KEY)
+        raise RefusedError(
+            f"of {_RIVALS} writers of one key, the store {store.address} told "
+            f"{winners} that they had created it, so of two that release one version "
+            "none would notice; nothing was released",
             hint=_HINT,
         )
 
@@ -42,6 +57,18 @@ def refuse_unless_compared(catalog: Catalog) -> None:
             "so a channel could go back to an older version; nothing was moved",
             hint=_HINT,
         )
+
+
+def _create_index(catalog: Catalog) -> int:
+    """Let rivals create the index of a store that has none; say how many did."""
+    if catalog.store.stat(INDEX_KEY) is not None:
+        return 0
+    body = catalog.collected().to_bytes()
+    with ThreadPoolExecutor(_RIVALS) as pool:
+        created = [
+            pool.submit(catalog.store.create, INDEX_KEY, body) for _ in range(_RIVALS)
+        ]
+        return sum(one.result() for one in created)
 
 
 def _index(catalog: Catalog) -> bytes:

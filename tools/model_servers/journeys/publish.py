@@ -82,7 +82,7 @@ class Publish:
         if plan.conflicts:
             raise _conflict(plan.conflicts)
         if plan.new:
-            refuse_unless_create_only(self.catalog)
+            refuse_unless_create_only(self.store, self.catalog)
             self._take_away_leftovers()
         by_ref = {recipe.spec.ref: recipe for recipe in recipes}
         for candidate in plan.new:
