@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import random
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,11 +15,12 @@ import boto3
 import pytest
 
 from model_servers.cli.main import main
-from servers.https import https
+from servers.https import Shaky, https
 from servers.s3 import S3Server
 from zoo import CHECKPOINT, make_model
 
 Run = Callable[..., tuple[int, str, str]]
+TOOLS = Path(__file__).parents[2] / "tools"
 SHA256 = hashlib.sha256(CHECKPOINT).hexdigest()
 DECLARED = {"sha256": SHA256, "size": len(CHECKPOINT)}
 OTHER = CHECKPOINT[:-1] + b"?"
@@ -35,9 +41,9 @@ def run(
 
 
 @pytest.fixture
-def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A trusted host; gives its URL."""
-    answers = {
+def answers() -> dict[str, bytes | str | int | Shaky]:
+    """What the trusted host answers, by path."""
+    return {
         "/weights.pt": CHECKPOINT,
         "/other.pt": OTHER,
         "/short.pt": CHECKPOINT[:-1],
@@ -49,20 +55,37 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "/file.pt": "file:///etc/passwd",
         "/broken.pt": 503,
     }
+
+
+@pytest.fixture
+def web(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answers: dict[str, bytes | str | int | Shaky],
+) -> Iterator[str]:
+    """A trusted host; gives its URL."""
     with https(tmp_path, answers) as (host, certificate):
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         monkeypatch.setenv("MODEL_SERVERS_CHECKPOINT_HOSTS", f"other.test,{host}")
         yield f"https://{host}"
 
 
-def make(tmp_path: Path, uri: str | None, **files: bytes) -> list[str]:
-    """Write a model whose weights are elsewhere; give the flags that name it."""
+def make(tmp_path: Path, uri: str | None, **more: bytes | str | int) -> list[str]:
+    """Write a model whose weights are elsewhere; give the flags that name it.
+
+    Args:
+        tmp_path: has the registry.
+        uri: where they are.
+        more: files of the model, or what else is declared of the weights.
+    """
     where = {} if uri is None else {"uri": uri}
+    files = {name: one for name, one in more.items() if isinstance(one, bytes)}
+    declared = {name: one for name, one in more.items() if name not in files}
     make_model(
         tmp_path / "registry",
         "cat",
         files={"checkpoint.pt": None, **files},
-        model={"checkpoint": {**DECLARED, **where}},
+        model={"checkpoint": {**DECLARED, **where, **declared}},
     )
     return ["--registry", str(tmp_path / "registry")]
 
@@ -149,7 +172,37 @@ def test_what_cannot_be_fetched_is_told(
     found, _, err = run("build", "cat", "-o", str(tmp_path / "dist"), *flags)
 
     assert (found, message in err, "hint: " in err) == (status, True, True)
-    assert not list((tmp_path / "cache").glob("*"))
+    assert not list((tmp_path / "cache").glob("[!.]*"))
+
+
+def test_a_download_that_was_killed_goes_on(
+    run: Run,
+    tmp_path: Path,
+    web: str,
+    answers: dict[str, bytes | str | int | Shaky],
+) -> None:
+    weights = random.Random(1).randbytes(5 * 2**19)
+    file = Shaky(body=weights, hangs_after=2**21)
+    answers["/large.pt"] = file
+    sha256 = hashlib.sha256(weights).hexdigest()
+    flags = make(tmp_path, f"{web}/large.pt", sha256=sha256, size=len(weights))
+    partial = tmp_path / "cache" / f".{sha256}.part"
+    command = ["build", "cat", "-o", str(tmp_path / "dist"), *flags]
+
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "model_servers", *command],
+        env={**os.environ, "PYTHONPATH": str(TOOLS)},
+    )
+    while not (partial.exists() and partial.stat().st_size == 2**21):
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    file.hangs_after = len(weights)
+
+    assert weights in built(tmp_path, run, flags)
+    assert file.asked == [None, f"bytes={2**21}-"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [sha256]
 
 
 def test_a_host_that_is_not_trusted_is_a_finding_and_is_not_asked(

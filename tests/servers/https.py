@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import socket
 import ssl
+import struct
 import threading
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -15,8 +19,59 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-Answers = Mapping[str, bytes | str | int]
+Answers = Mapping[str, "bytes | str | int | Shaky"]
 """By path: the body, where to redirect to, or a status of an error."""
+
+
+@dataclass(kw_only=True)
+class Shaky:
+    """A file whose server knows ranges, or not, and gives up in the middle."""
+
+    body: bytes
+    tag: str = '"1"'
+    """Its ETag."""
+
+    knows_ranges: bool = True
+    cut_after: int = 2**60
+    """So many bytes come with each answer before the connection ends."""
+
+    hangs_after: int = 2**60
+    """So many bytes come with each answer, and then nothing until the client goes."""
+
+    refusals: deque[int] = field(default_factory=deque)
+    """The statuses of the next answers; 0 is a connection that is reset."""
+
+    asked: list[str | None] = field(default_factory=list)
+    """The ``Range`` of each request."""
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer as RFC 9110 says of ``Range`` and ``If-Range``, and then give up."""
+        wanted = request.headers.get("Range")
+        self.asked.append(wanted)
+        if self.refusals:
+            _refuse(request, self.refusals.popleft())
+            return
+        is_same = request.headers.get("If-Range", self.tag) == self.tag
+        start = int(wanted[6:-1]) if wanted and is_same and self.knows_ranges else 0
+        request.send_response(206 if start else 200)
+        request.send_header("ETag", self.tag)
+        if start:
+            whole = len(self.body)
+            request.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
+        request.send_header("Content-Length", str(len(self.body) - start))
+        request.end_headers()
+        least = min(self.cut_after, self.hangs_after)
+        request.wfile.write(self.body[start : start + least])
+        if start + self.hangs_after < len(self.body):
+            request.connection.recv(1)
+
+
+def _refuse(request: BaseHTTPRequestHandler, status: int) -> None:
+    if status:
+        request.send_error(status)
+    else:
+        at_once = struct.pack("ii", 1, 0)
+        request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
 
 
 @contextmanager
@@ -32,6 +87,8 @@ def https(folder: Path, answers: Answers) -> Iterator[tuple[str, Path]]:
                 self.send_header("Location", answer)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+            elif isinstance(answer, Shaky):
+                answer.answer(self)
             elif isinstance(answer, int):
                 self.send_error(answer)
             else:
@@ -49,7 +106,7 @@ def https(folder: Path, answers: Answers) -> Iterator[tuple[str, Path]]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"localhost:{server.server_port}", certificate

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 import time
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from model_servers.adapters.file_digests import digest_file
+from model_servers.adapters.partial_blob import (
+    PART,
+    PartialBlob,
+    Source,
+    partial_blob,
+    remove_unless_used,
+)
 from model_servers.core.contribution import Digests
 from model_servers.errors import OutsideError
 
@@ -57,50 +61,60 @@ class BlobCache:
             (self._folder / sha256).unlink(missing_ok=True)
 
     def add(
-        self, sha256: str, size_bytes: int, chunks: Iterable[bytes]
+        self, sha256: str, size_bytes: int, source: Source
     ) -> tuple[Path | None, Digests]:
         """Take a blob in, if it is the one that is meant; nothing else ever is here.
 
-        No more than one byte above *size_bytes* is taken from *chunks*.
+        No more than one byte above *size_bytes* is taken from *source*. Interrupted,
+        the next call goes on with what has come. Of several at once one fetches.
 
         Returns:
             Where it is, None if other bytes came, and the digests of what came.
         """
         with self._usable():
             self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor, hidden = tempfile.mkstemp(prefix=".", dir=self._folder)
             try:
-                with os.fdopen(descriptor, "wb") as stream:
-                    digest, crc32, done = hashlib.sha256(), 0, 0
-                    for chunk in _at_most(chunks, size_bytes + 1):
-                        stream.write(chunk)
-                        digest.update(chunk)
-                        crc32, done = zlib.crc32(chunk, crc32), done + len(chunk)
-                found = Digests(size_bytes=done, sha256=digest.hexdigest(), crc32=crc32)
-                if (found.sha256, done) != (sha256, size_bytes):
-                    return None, found
-                Path(hidden).chmod(0o444)
-                path = Path(hidden).replace(self._folder / sha256)
+                with partial_blob(self._folder, sha256) as partial:
+                    return self._taken(sha256, size_bytes, source, partial)
             finally:
-                Path(hidden).unlink(missing_ok=True)
-            self._forget(keep=path)
+                self._forget(keep=sha256)
+
+    def _taken(
+        self, sha256: str, size_bytes: int, source: Source, partial: PartialBlob
+    ) -> tuple[Path | None, Digests]:
+        path = self.find(sha256, size_bytes)
+        if path is not None:
+            return path, self.digests(path)
+        was_begun = partial.length > 0
+        found = partial.fill(size_bytes, source)
+        if was_begun and found.sha256 != sha256:
+            # The rest may be of another file than the beginning.
+            partial.clear()
+            found = partial.fill(size_bytes, source)
+        if (found.sha256, found.size_bytes) != (sha256, size_bytes):
+            partial.remove()
+            return None, found
+        path = self._folder / sha256
+        partial.done(path)
         return path, found
 
-    def _forget(self, *, keep: Path) -> None:
-        """Remove the blobs that were not used for the longest, until the rest fits."""
-        blobs = [
-            (found.st_mtime, entry.path, found.st_size)
-            for entry in os.scandir(self._folder)
-            if entry.is_file() and not entry.name.startswith(".")
-            for found in [entry.stat()]
-        ]
-        total = sum(size for *_, size in blobs)
-        for _, path, size in sorted(blobs):
+    def _forget(self, *, keep: str) -> None:
+        """Remove the files that were not used for the longest, until the rest fits."""
+        files = sorted(self._files())
+        total = sum(size for *_, size in files)
+        for _, path, size in files:
             if total <= self._max_bytes:
                 return
-            if Path(path) != keep:
-                Path(path).unlink(missing_ok=True)
+            if keep not in path.name and _is_removed(path):
                 total -= size
+
+    def _files(self) -> Iterator[tuple[float, Path, int]]:
+        """Yield blobs, also those that have not come to their end: time, path, size."""
+        for path in self._folder.iterdir():
+            if path.suffix in ("", PART):
+                with suppress(FileNotFoundError):
+                    found = path.stat()
+                    yield found.st_mtime, path, found.st_size
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
@@ -113,9 +127,9 @@ class BlobCache:
             ) from error
 
 
-def _at_most(chunks: Iterable[bytes], length: int) -> Iterator[bytes]:
-    for chunk in chunks:
-        yield chunk[:length]
-        length -= len(chunk)
-        if length <= 0:
-            return
+def _is_removed(path: Path) -> bool:
+    """Remove a file; False if another process is at work on it."""
+    if path.suffix == PART:
+        return remove_unless_used(path)
+    path.unlink(missing_ok=True)
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -82,3 +83,25 @@ class Leftover:
 
     is_abandoned: bool
     """Nobody can be at work on it any more."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """How much of a large file an earlier run has brought."""
+
+    length: int = 0
+    """Bytes from its start."""
+
+    tag: str = ""
+    """What the source called the version that they are of; empty if it said nothing."""
+
+
+class Chunk(NamedTuple):
+    """Bytes of a large file, as they come from a source."""
+
+    offset: int
+    """Where the bytes before ended, or 0: then the source has started over."""
+
+    data: bytes
+    tag: str = ""
+    """What the source calls the version that they are of."""

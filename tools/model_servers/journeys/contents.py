@@ -15,9 +15,9 @@ _AHEAD = 4
 
 
 def chunks(
-    store: Store, key: str, stored: Stored, *, on_bytes: OnBytes
+    store: Store, key: str, stored: Stored, *, on_bytes: OnBytes, start: int = 0
 ) -> Iterator[bytes]:
-    """Yield the bytes of an object; memory does not grow with its size.
+    """Yield the bytes of an object from *start*; memory does not grow with its size.
 
     Raises:
         OutsideError: it is not the object of *stored* any more.
@@ -25,7 +25,7 @@ def chunks(
     waiting: deque[Future[bytes]] = deque()
     pool = ThreadPoolExecutor(_AHEAD)
     try:
-        for offset in range(0, stored.size_bytes, _CHUNK_BYTES):
+        for offset in range(start, stored.size_bytes, _CHUNK_BYTES):
             length = min(_CHUNK_BYTES, stored.size_bytes - offset)
             waiting.append(
                 pool.submit(store.read_range, key, offset, length, token=stored.token)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from model_servers.core.checkpoint import CheckpointFacts
 from model_servers.core.contribution import Contribution, Digests, FileFacts
 from model_servers.core.findings import Code
+from model_servers.core.objects import Begun, Chunk
 from model_servers.core.origins import InModel, InStore, OnWeb, Trust, origin_of
 from model_servers.core.reuse import checkpoint_key
 from model_servers.core.spec import Checkpoint, ModelSpec
@@ -16,8 +18,17 @@ from model_servers.errors import OutsideError, RefusedError
 from model_servers.journeys.contents import chunks
 from model_servers.ports import BlobCache, OnBytes, Registry, Store
 
-OpenWeb = Callable[[str, Callable[[str], str | None]], Iterator[bytes]]
-"""Gives the bytes behind a URL; asks why not to open it, and what it redirects to."""
+
+class OpenWeb(Protocol):
+    """Reads files behind URLs."""
+
+    def __call__(
+        self, url: str, why_not: Callable[[str], str | None], begun: Begun
+    ) -> Iterator[Chunk]:
+        """Yield what is missing of a file, or all of it if it is another one by now.
+
+        It is asked why not to open the URL, and what that redirects to.
+        """
 
 
 @dataclass(frozen=True)
@@ -173,34 +184,40 @@ class Weights:
                 hint="`ms checkpoint add FILE` puts them into the store",
             )
         path, found = self.cache.add(
-            declared.sha256, declared.size_bytes, self._chunks(declared)
+            declared.sha256,
+            declared.size_bytes,
+            lambda begun: self._shown(declared, begun),
         )
         if path is None:
             raise WrongWeightsError(declared, found)
         return path
 
-    def _chunks(self, declared: Checkpoint) -> Iterator[bytes]:
-        """Yield the bytes of weights, from the first place that has them."""
-        key = checkpoint_key(declared.sha256)
+    def _shown(self, declared: Checkpoint, begun: Begun) -> Iterator[Chunk]:
+        """Yield the bytes of weights, and show how many there are."""
         on_bytes = self.fetching(
             declared.uri or f"checkpoint {declared.sha256[:12]}", declared.size_bytes
         )
+        shown = 0
+        for chunk in self._chunks(declared, begun):
+            here = chunk.offset + len(chunk.data)
+            on_bytes(max(0, here - shown))
+            shown = max(here, shown)
+            yield chunk
+
+    def _chunks(self, declared: Checkpoint, begun: Begun) -> Iterator[Chunk]:
+        """Give the bytes of weights, from the first place that has them."""
         store = self.releases()
         if store is not None and self._is_stored(declared):
-            yield from _object(store, key, on_bytes)
-            return
+            return _object(store, checkpoint_key(declared.sha256), begun)
         origin = origin_of(declared.uri) if declared.uri else None
         if isinstance(origin, InStore):
-            yield from _object(self.bucket(origin.bucket), origin.key, on_bytes)
-        elif isinstance(origin, OnWeb):
-            for chunk in self.web(origin.url, self.trust.why_not_url):
-                on_bytes(len(chunk))
-                yield chunk
-        else:
-            raise OutsideError(
-                f"nobody has the checkpoint {declared.sha256[:12]}",
-                hint="`ms checkpoint add FILE` puts it into the store",
-            )
+            return _object(self.bucket(origin.bucket), origin.key, begun)
+        if isinstance(origin, OnWeb):
+            return self.web(origin.url, self.trust.why_not_url, begun)
+        raise OutsideError(
+            f"nobody has the checkpoint {declared.sha256[:12]}",
+            hint="`ms checkpoint add FILE` puts it into the store",
+        )
 
     def _is_stored(self, declared: Checkpoint) -> bool:
         store, key = self.releases(), checkpoint_key(declared.sha256)
@@ -222,14 +239,21 @@ class WrongWeightsError(RefusedError):
         self.found = found
 
 
-def _object(store: Store, key: str, on_bytes: OnBytes) -> Iterator[bytes]:
+def _object(store: Store, key: str, begun: Begun) -> Iterator[Chunk]:
     stored = store.stat(key)
     if stored is None:
         raise OutsideError(
             f"{store.address}/{key} is not there",
             hint="correct checkpoint.uri, or `ms checkpoint add FILE`",
         )
-    yield from chunks(store, key, stored, on_bytes=on_bytes)
+    offset = begun.length if begun.tag == stored.token else 0
+    for data in chunks(store, key, stored, on_bytes=_nothing, start=offset):
+        yield Chunk(offset, data, stored.token)
+        offset += len(data)
+
+
+def _nothing(count: int) -> None:
+    """Whoever takes the chunks shows them."""
 
 
 def _absent(contribution: Contribution) -> _Absent | None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from model_servers.core.checkpoint import CheckpointFacts
 from model_servers.core.contribution import Contribution, Digests
 from model_servers.core.layout import Member
+from model_servers.core.objects import Begun, Chunk
 from model_servers.core.probe import ProbeOrder, ProbeReport
 from model_servers.core.release import Archive
 from model_servers.core.site.pages import Catalogue
@@ -74,9 +75,12 @@ class BlobCache(Protocol):
         """Forget a blob; done if it is not here."""
 
     def add(
-        self, sha256: str, size_bytes: int, chunks: Iterable[bytes]
+        self, sha256: str, size_bytes: int, source: Callable[[Begun], Iterable[Chunk]]
     ) -> tuple[Path | None, Digests]:
-        """Take a blob in; None, and what came instead, if it is another."""
+        """Take a blob in; None, and what came instead, if it is another.
+
+        Interrupted, the next call goes on with what has come: the source is told.
+        """
 
 
 class ModelTexts(Protocol):
