@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from fakes.store import MemoryStore
 from fakes.watcher import Quiet
+from model_servers.adapters.archive_folder import ArchiveFolder
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.file_content import FileContent
+from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
 from model_servers.core.index import Index
 from model_servers.core.lifecycle import Notice, State
 from model_servers.core.names import Ref, Version
+from model_servers.core.objects import Moved
 from model_servers.core.release import Release, release_key
 from model_servers.errors import (
     ModelServersError,
@@ -28,8 +33,13 @@ from model_servers.journeys.build import Build
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.mirror import Mirror
 from model_servers.journeys.publish import Publish
-from zoo import HANDLER, make_model
+from model_servers.ports import ProbedStore
+from zoo import HANDLER, checkpoint_of, make_model
 
+WEIGHTS_BYTES = 66 * 2**20
+"""Three segments, so that some can be missing."""
+
+FEW_BYTES = 2**18
 REFS = ("cat@1.0.0", "cat@1.1.0", "dog@2.0.0")
 YANKED = Notice(state=State.YANKED, reason="wrong labels", date="2026-01-02")
 
@@ -41,10 +51,16 @@ class Watcher(Quiet):
         return lambda count: None
 
 
-def publish(store: MemoryStore, folder: Path, text: str, handler: str) -> None:
+def publish(
+    store: MemoryStore, folder: Path, text: str, handler: str, **files: bytes
+) -> None:
     ref = Ref.parse(text)
+    files = {f"{name}.pt": body for name, body in files.items()}
     make_model(
-        folder, ref.name, version=ref.version.text, files={"handler_model.py": handler}
+        folder,
+        ref.name,
+        version=ref.version.text,
+        files={"handler_model.py": handler, **files},
     )
     build = Build(registry=Checkout(folder), writer=MarWriter())
     journey = Publish(build=build, store=store, releases=StoredReleases(store))
@@ -64,17 +80,26 @@ def target() -> MemoryStore:
     return MemoryStore()
 
 
-def mirror(source: MemoryStore, target: MemoryStore) -> Mirror:
+@pytest.fixture(autouse=True)
+def _there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let archives on their way be in a folder of the test."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+
+
+def mirror(source: MemoryStore, target: ProbedStore) -> Mirror:
+    stored = Path(target.address[7:]) if isinstance(target, LocalStore) else None
     return Mirror(
         source=source,
         source_releases=StoredReleases(source),
         target=target,
         target_releases=StoredReleases(target),
         content_of=FileContent,
+        archives=ArchiveFolder(Path("on their way"), stored=stored),
     )
 
 
-def run(source: MemoryStore, target: MemoryStore, *texts: str) -> list[str]:
+def run(source: MemoryStore, target: ProbedStore, *texts: str) -> list[str]:
     """Mirror releases, and name those that were copied."""
     journey = mirror(source, target)
     plan = journey.run(journey.chosen(texts), Watcher())
@@ -157,12 +182,94 @@ def test_a_damaged_archive_is_not_copied(
     key = next(key for key in source.objects if key.startswith("models/cat/1.1.0/cat"))
     source.objects[key] = source.objects[key][:-1] + b"?"
 
-    with pytest.raises(OutsideError, match=r"released; cat@1\.1\.0 was not"):
+    with pytest.raises(OutsideError, match=r"wrong bytes came for the zip's own"):
         run(source, target)
 
     assert release_key(Ref.parse("cat@1.0.0")) in target.objects
     assert release_key(Ref.parse("cat@1.1.0")) not in target.objects
     assert key not in target.objects
+
+
+class Counting(MemoryStore):
+    """A store that counts the bytes that it gives, and can go away after so many."""
+
+    given_bytes = 0
+    most_bytes = 2**60
+
+    def chunks(
+        self, key: str, offset: int, length: int, *, token: str | None = None
+    ) -> Iterator[bytes]:
+        if self.given_bytes + length > self.most_bytes:
+            raise OutsideError("the network is gone", hint="run the command again")
+        self.given_bytes += length
+        return super().chunks(key, offset, length, token=token)
+
+
+@pytest.fixture
+def heavy(tmp_path: Path) -> Counting:
+    """A store with two versions of a model that have the same weights."""
+    store = Counting()
+    weights = checkpoint_of(WEIGHTS_BYTES)
+    for text, handler in (("cat@1.0.0", HANDLER), ("cat@1.1.0", f"# new\n{HANDLER}")):
+        publish(store, tmp_path / text, text, handler, checkpoint=weights)
+    return store
+
+
+@pytest.mark.parametrize("kind", ["folder", "store"])
+def test_bytes_that_two_versions_share_come_once(
+    heavy: Counting, tmp_path: Path, kind: str
+) -> None:
+    target = LocalStore(tmp_path / "target") if kind == "folder" else MemoryStore()
+
+    run(heavy, target)
+
+    assert heavy.given_bytes < WEIGHTS_BYTES + FEW_BYTES
+    releases = StoredReleases(target)
+    for ref in (Ref.parse("cat@1.0.0"), Ref.parse("cat@1.1.0")):
+        release = releases.find(ref)
+        assert release is not None
+        size_bytes = release.archive.size_bytes
+        data = target.read_range(release.key, 0, size_bytes)
+        assert hashlib.sha256(data).hexdigest() == release.archive.sha256
+    assert list(Path("on their way").iterdir()) == []
+
+
+def test_a_folder_lends_the_bytes_of_an_earlier_run(
+    heavy: Counting, tmp_path: Path
+) -> None:
+    target = LocalStore(tmp_path / "target")
+    run(heavy, target, "cat@1.0.0")
+    heavy.given_bytes = 0
+
+    run(heavy, target, "cat@1.1.0")
+
+    assert heavy.given_bytes < FEW_BYTES
+
+
+def test_what_has_come_is_not_fetched_again(
+    heavy: Counting, target: MemoryStore
+) -> None:
+    heavy.most_bytes = WEIGHTS_BYTES - FEW_BYTES
+    with pytest.raises(OutsideError, match="the network is gone"):
+        run(heavy, target, "cat@1.0.0")
+    assert target.objects.keys() <= {"index.json"}
+    heavy.most_bytes = WEIGHTS_BYTES + FEW_BYTES
+
+    run(heavy, target, "cat@1.0.0")
+
+    assert release_key(Ref.parse("cat@1.0.0")) in target.objects
+
+
+def test_an_archive_that_is_here_is_not_fetched_again(heavy: Counting) -> None:
+    class Full(MemoryStore):
+        def compose(self, key: str, *arguments: Any, **more: Any) -> Moved:
+            raise OutsideError("the store is full", hint="make room")
+
+    with pytest.raises(OutsideError, match="the store is full"):
+        run(heavy, Full(), "cat@1.0.0")
+    heavy.most_bytes = 0
+
+    assert run(heavy, MemoryStore(), "cat@1.0.0") == ["cat@1.0.0"]
 
 
 def test_a_version_that_is_there_with_other_bytes_stops_everything(

@@ -43,6 +43,7 @@ def add(commands: Commands) -> None:
         "--dry-run", action="store_true", help="show what would be copied"
     )
     flags.as_json(command)
+    flags.work(command)
     flags.store(command)
 
 
@@ -50,7 +51,7 @@ def mirror(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Copy what the other store lacks."""
     source = wire.store(settings.store, endpoint_url=settings.endpoint_url)
     target = wire.store(options.to, endpoint_url=options.to_endpoint_url)
-    journey = wire.mirror(source, target)
+    journey = wire.mirror(settings, source, target)
     refs = journey.chosen(options.refs)
     if options.dry_run:
         plan = journey.plan(refs)

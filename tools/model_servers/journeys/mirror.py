@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -15,14 +14,22 @@ from model_servers.core.lifecycle import Notice
 from model_servers.core.names import Ref, Version, why_not_a_name
 from model_servers.core.objects import Moved
 from model_servers.core.release import Release, released_refs
-from model_servers.errors import OutsideError, RefusedError, RequestError
+from model_servers.errors import RefusedError, RequestError
 from model_servers.journeys.catalog import Catalog
-from model_servers.journeys.contents import chunks
 from model_servers.journeys.probe import refuse_unless_create_only
 from model_servers.journeys.publish import release_archive
-from model_servers.ports import Content, OnBytes, ProbedStore, Releases, Store
+from model_servers.journeys.released_bytes import ReleasedBytes
+from model_servers.ports import (
+    Archives,
+    Content,
+    OnBytes,
+    ProbedStore,
+    Releases,
+    Store,
+)
 
 _PARALLEL_READS = 16
+_RELEASES_LOOKED_AT = 8
 
 
 class MirrorWatcher(Protocol):
@@ -58,6 +65,8 @@ class Mirror:
     target_releases: Releases
     content_of: Callable[[Path], Content]
     """Reads a file of this machine."""
+    archives: Archives
+    """Where they are on their way; the last one lends its bytes to the next."""
 
     def chosen(self, texts: Sequence[str]) -> list[Ref]:
         """Give the releases that ``cat`` or ``cat@1.0.0`` mean; all if none is named.
@@ -97,8 +106,10 @@ class Mirror:
     def run(self, refs: Iterable[Ref], watcher: MirrorWatcher) -> MirrorPlan:
         """Copy what the target lacks; running it again finishes what was interrupted.
 
-        A release is there once its document is, which is written last. Notices go
-        along; channels do not, they are moved by whoever owns the target.
+        Only bytes come that neither the archive before has, nor the target if it is a
+        folder; what has come is not fetched again. A release is there once its
+        document is, which is written last. Notices go along; channels do not, they
+        are moved by whoever owns the target.
 
         Raises:
             RefusedError: a version is there with other bytes, or the target
@@ -117,8 +128,9 @@ class Mirror:
         catalog = Catalog(store=self.target, releases=self.target_releases)
         if plan.new:
             refuse_unless_create_only(self.target, catalog)
-        for release in plan.new:
-            watcher.released(release, self._copied(release, watcher))
+        self._copy(plan.new, watcher)
+        for release in [*plan.new, *plan.there]:
+            self.archives.remove(release.ref)
         self._tell(catalog, [*plan.new, *plan.there])
         return plan
 
@@ -147,42 +159,44 @@ class Mirror:
         is_whole = stored and stored.size_bytes == release.archive.size_bytes
         return "there" if is_whole else "new"
 
+    def _copy(self, releases: Iterable[Release], watcher: MirrorWatcher) -> None:
+        """Copy one after the other; only the archive before stays on this machine."""
+        before: Ref | None = None
+        for release in releases:
+            watcher.released(release, self._copied(release, watcher))
+            if before is not None:
+                self.archives.remove(before)
+            before = release.ref
+
     def _copied(self, release: Release, watcher: MirrorWatcher) -> Moved:
-        with tempfile.TemporaryDirectory(prefix="ms-mirror-") as folder:
-            path = Path(folder) / f"{release.ref.entry}.mar"
-            self._fetch(release, path, watcher)
-            return release_archive(
+        path = self.archives.path(release.ref)
+        if not self.archives.is_whole(release):
+            here = [release, *self._others(release.ref)]
+            self.archives.bring(
                 release,
-                self.content_of(path),
-                store=self.target,
-                releases=self.target_releases,
-                on_bytes=watcher.uploading(release),
+                here,
+                chunks=ReleasedBytes(self.source, release).chunks,
+                on_bytes=watcher.fetching(
+                    release, self.archives.missing_bytes(release, here)
+                ),
             )
+        return release_archive(
+            release,
+            self.content_of(path),
+            store=self.target,
+            releases=self.target_releases,
+            on_bytes=watcher.uploading(release),
+        )
 
-    def _fetch(self, release: Release, path: Path, watcher: MirrorWatcher) -> None:
-        """Bring an archive here.
-
-        Raises:
-            OutsideError: it is not there, or not what was released.
-        """
-        archive = release.archive
-        stored = self.source.stat(release.key)
-        on_bytes = watcher.fetching(release, archive.size_bytes)
-        digest = hashlib.sha256()
-        with path.open("wb") as stream:
-            if stored is not None:
-                for chunk in chunks(
-                    self.source, release.key, stored, on_bytes=on_bytes
-                ):
-                    digest.update(chunk)
-                    stream.write(chunk)
-        if stored is None or digest.hexdigest() != archive.sha256:
-            fault = "is not there" if stored is None else "is not what was released"
-            raise OutsideError(
-                f"{self.source.address}/{release.key} {fault}; {release.ref} was not "
-                "copied",
-                hint="`ms fsck` tells where it is damaged",
-            )
+    def _others(self, ref: Ref) -> Iterator[Release]:
+        """Find releases of the model whose archives may be here or in the target."""
+        known = {one.version for one in self.archives.refs(ref.name)}
+        known |= {*self.target_releases.versions(ref.name)}
+        versions = sorted(known - {ref.version}, reverse=True)
+        for version in islice(versions, _RELEASES_LOOKED_AT):
+            release = self.source_releases.find(Ref(ref.name, version))
+            if release is not None:
+                yield release
 
     def _tell(self, catalog: Catalog, releases: Iterable[Release]) -> None:
         """Enter releases into the target's index, with what is said of them."""

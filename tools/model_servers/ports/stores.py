@@ -181,6 +181,9 @@ class Archives(Protocol):
             RefusedError: another process is fetching the same release.
         """
 
+    def remove(self, ref: Ref) -> None:
+        """Take an archive away; done if it is not here."""
+
 
 class Releases(Protocol):
     """Reads releases out of a store, through their schema."""

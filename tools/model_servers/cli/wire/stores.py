@@ -105,16 +105,25 @@ def file_content(path: Path) -> Content:
     return FileContent(path)
 
 
-def mirror(source: Store, target: ProbedStore) -> Mirror:
-    """Give the journey that copies releases between stores."""
+def mirror(settings: Settings, source: Store, target: ProbedStore) -> Mirror:
+    """Give the journey that copies releases between stores.
+
+    Archives on their way have a folder for each target, where the next run finds them.
+    """
+    from model_servers.adapters.archive_folder import ArchiveFolder
     from model_servers.journeys.mirror import Mirror
 
+    scheme, _, rest = target.address.partition("://")
     return Mirror(
         source=source,
         source_releases=releases(source),
         target=target,
         target_releases=releases(target),
         content_of=file_content,
+        archives=ArchiveFolder(
+            settings.work / "mirror" / _short(target),
+            stored=Path(rest) if scheme == "file" else None,
+        ),
     )
 
 
@@ -123,8 +132,7 @@ def fsck(settings: Settings, at: ProbedStore) -> Fsck:
     from model_servers.adapters.journal import FileJournal
     from model_servers.journeys.fsck import Fsck
 
-    name = hashlib.sha256(at.address.encode()).hexdigest()[:16]
-    journal = FileJournal(settings.work / "fsck" / f"{name}.journal")
+    journal = FileJournal(settings.work / "fsck" / f"{_short(at)}.journal")
     return Fsck(store=at, releases=releases(at), channels=channels(at), journal=journal)
 
 
@@ -154,6 +162,11 @@ def fetch(folder: Path, at: ProbedStore) -> Fetch:
         archives=ArchiveFolder(folder),
         channels=channels(at),
     )
+
+
+def _short(at: Store) -> str:
+    """Give a store a short name that no other has."""
+    return hashlib.sha256(at.address.encode()).hexdigest()[:16]
 
 
 def _s3_store(bucket: str, prefix: str, endpoint_url: str | None) -> ProbedStore:
