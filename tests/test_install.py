@@ -1,6 +1,7 @@
 """An install without extras: what a GPU host gets, and what it does not."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,10 @@ from zoo import version_of
 CHECKOUT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """Run a program of an environment that holds ``pip install .`` and nothing else."""
-    folder = tmp_path_factory.mktemp("installed")
+def install(folder, python=sys.executable):
+    """Give what runs programs of an environment with ``pip install .`` alone."""
     environment = folder / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    subprocess.run([python, "-m", "venv", str(environment)], check=True)
     constraints = CHECKOUT / "constraints.txt"
     subprocess.run(
         [
@@ -39,6 +38,22 @@ def installed(tmp_path_factory):
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    return install(tmp_path_factory.mktemp("installed"))
+
+
+def other_python(version):
+    """Find another Python, on the PATH or beside this one; None without."""
+    beside = Path(sys.base_prefix).parent.glob(f"{version}.*/bin")
+    places = sorted(map(str, beside))
+    for place in (None, *places):
+        found = shutil.which(f"python{version}", path=place)
+        if found and not subprocess.run([found, "-c", ""], check=False).returncode:
+            return found
+    return None
 
 
 def test_neither_torch_nor_boto3_nor_a_handler_module_comes_along(installed):
@@ -68,6 +83,27 @@ def test_build_gives_the_bytes_that_a_checkout_gives(installed, tmp_path, capsys
 
     name = f"digits-{version_of(CHECKOUT / 'registry/digits')}.mar"
     assert (here / name).read_bytes() == (there / name).read_bytes()
+
+
+@pytest.mark.parametrize("version", ["3.10", "3.12"])
+def test_every_python_builds_the_same_bytes(version, tmp_path, capsys):
+    python = other_python(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} here")
+    here, there = tmp_path / "here", tmp_path / "there"
+    models = ["digits", "my_network", "--registry", str(CHECKOUT / "registry")]
+    main(["build", *models, "-o", str(here)])
+
+    other = install(tmp_path, python)
+    validated = other("ms", "validate", "--registry", CHECKOUT / "registry")
+    built = other("ms", "build", *models, "-o", there)
+
+    assert (validated.returncode, built.returncode) == (0, 0), built.stderr
+    names = sorted(one.name for one in here.iterdir())
+    assert len(names) == 2
+    assert [(there / name).read_bytes() for name in names] == [
+        (here / name).read_bytes() for name in names
+    ]
 
 
 def test_a_store_in_s3_names_the_extra_it_needs(installed, tmp_path):
