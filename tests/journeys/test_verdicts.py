@@ -9,7 +9,9 @@ import pytest
 
 from fakes.store import MemoryStore
 from fakes.watcher import Quiet
+from model_servers.adapters.archive_folder import ArchiveFolder
 from model_servers.adapters.checkout import Checkout
+from model_servers.adapters.file_content import FileContent
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
 from model_servers.core.names import Ref
@@ -185,7 +187,7 @@ def test_a_rival_with_the_same_bytes_and_other_figures_has_made_the_same(
     assert store.objects[release_key(CAT)] == rival.objects[release_key(CAT)]
 
 
-def test_a_mirror_has_the_verdicts_too(registry, store):
+def test_a_mirror_has_the_verdicts_too(registry, store, tmp_path):
     run(registry, store, verdict_of(registry, "cat"), names=["cat"])
     target = MemoryStore()
     mirror = Mirror(
@@ -193,6 +195,8 @@ def test_a_mirror_has_the_verdicts_too(registry, store):
         source_releases=StoredReleases(store),
         target=target,
         target_releases=StoredReleases(target),
+        content_of=FileContent,
+        archives=ArchiveFolder(tmp_path / "on their way"),
     )
 
     mirror.run([CAT], Copied())
