@@ -126,7 +126,8 @@ def test_without_room_for_both_nothing_happens_before_a_person_agrees():
         "GPU 0: 400 of 1156 MiB free to promise; a@1.0 500",
     )
     assert found.hint == (
-        "add --allow-downtime, or say `update: resource` in the host profile"
+        "add --allow-downtime, or say `allow_downtime: true` in the policy of the host "
+        "profile"
     )
 
 

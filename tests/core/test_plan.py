@@ -443,6 +443,20 @@ B2 = {"batchSize": 2}
             host(served(A1), on_disk=installed(A1)),
             {},
             change(
+                Sign.REFUSE,
+                "1.0",
+                "1.0",
+                reason="a would not answer for a while: 1.0 goes before 2.0 comes",
+                hint="add --allow-downtime, or say `allow_downtime: true` in the "
+                "policy of the host profile",
+            ),
+            id="resource: to go down is announced, and somebody must allow it",
+        ),
+        pytest.param(
+            Wanted(default=release(A2), update=Update.RESOURCE),
+            host(served(A1), on_disk=installed(A1)),
+            {"allow_downtime": True},
+            change(
                 Sign.CHANGE,
                 "1.0",
                 "2.0",
@@ -494,8 +508,8 @@ B2 = {"batchSize": 2}
                 "1.0",
                 "1.0",
                 reason="a would not answer for a while: batchSize the model's own -> 2",
-                hint="add --allow-downtime, or say `update: resource` in the host "
-                "profile",
+                hint="add --allow-downtime, or say `allow_downtime: true` in the "
+                "policy of the host profile",
             ),
             id="settings: others need it to be loaded anew, which somebody must allow",
         ),
@@ -792,9 +806,7 @@ def test_a_model_that_answers_goes_on_answering(wanted, observed):
 def test_nobody_is_silent_by_choice_unless_that_is_allowed(wanted, observed):
     first = planned(wanted, observed)
 
-    for one in first.changes:
-        if one.downtime:
-            assert wanted[one.name].update is Update.RESOURCE
+    assert not any(one.downtime for one in first.changes)
     for one in first.refused():
         assert (one.before, one.actions) == (one.after, ())
         assert one.hint.startswith("add --allow-downtime")

@@ -14,8 +14,10 @@ from model_servers.core.changes import Drain, Plan, Register
 from model_servers.core.guards import Override
 from model_servers.core.names import Ref
 from model_servers.core.placement import Placement
+from model_servers.core.profile import Policy, WantedModel
 from model_servers.errors import OutsideError
 from model_servers.journeys.host.admission import Admit
+from model_servers.journeys.host.planning import Planning
 from servers.nvml import Simulated
 
 CAT_1, CAT_2, DOG = map(Ref.parse, ["cat@1.0.0", "cat@2.0.0", "dog@1.0.0"])
@@ -46,18 +48,18 @@ def admit(
     host: Host, models: Models, *allow: Override, probe: Probe | None = None
 ) -> tuple[Plan, Admission]:
     """Plan as `ms sync plan` does."""
-    observed = host.sync.observe()
-    desired, admission = Admit(
-        probe=probe or Probe(),
-        model_store=host.model_store,
-        store=host.store,
-        read_config=released_config.serving,
-    ).run(
-        host.resolve(models, *allow).desired,
-        observed,
-        allow_downtime=Override.DOWNTIME in allow,
+    planning = Planning(
+        sync=host.sync,
+        admit=Admit(
+            probe=probe or Probe(),
+            model_store=host.model_store,
+            store=host.store,
+            read_config=released_config.serving,
+        ),
     )
-    return host.sync.plan(desired, observed=observed, allow=set(allow)), admission
+    wanted = {name: WantedModel.of(one) for name, one in models.items()}
+    found = planning.run(wanted, allow=set(allow))
+    return found.plan, found.admission
 
 
 def serve(host: Host, ref: Ref, **overlay: object) -> list[int]:
@@ -160,6 +162,36 @@ def test_two_versions_that_do_not_fit_need_a_person(
     kinds = [type(action) for action in agreed.changes[0].actions]
     assert kinds.index(Drain) < kinds.index(Register)
     assert agreed.changes[0].downtime == "1.0.0 goes before 2.0.0 comes"
+
+
+def test_a_profile_can_agree_for_good(tmp_path: Path, gpus: Simulated) -> None:
+    host = Host(tmp_path, policy=Policy(allow_downtime=True, drain_s=0))
+    for ref in (CAT_1, CAT_2):
+        host.publish(ref, config={"system": {"maxGPUMemory": 1000}})
+    (pid,) = serve(host, CAT_1)
+    gpus.shows([(2500, 1000)], processes=[(0, pid, 1000)])
+
+    plan, _ = admit(host, {"cat": "2.0.0"})
+
+    assert plan.changes[0].downtime == "1.0.0 goes before 2.0.0 comes"
+
+
+def test_what_is_refused_for_its_silence_makes_no_room_for_others(
+    host: Host, gpus: Simulated
+) -> None:
+    host.publish(
+        Ref.parse("cat@3.0.0"),
+        config={"deviceType": "cpu", "system": {"maxGPUMemory": 1000}},
+    )
+    (pid,) = serve(host, CAT_1)
+    gpus.shows([(2500, 1000)], processes=[(0, pid, 1000)])
+    models = {"cat": {"default": "3.0.0", "update": "resource"}, "dog": "1.0.0"}
+
+    refusing, _ = admit(host, models)
+    agreed, _ = admit(host, models, Override.DOWNTIME)
+
+    assert [change.name for change in refusing.refused()] == ["cat", "dog"]
+    assert not agreed.refused()
 
 
 def test_devices_are_counted_as_torchserve_counts_them(

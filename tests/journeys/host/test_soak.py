@@ -10,6 +10,7 @@ import pytest
 from fakes.host import Clock, CrashError, Host, Recorder
 from model_servers.core.changes import Soak
 from model_servers.core.golden import Request
+from model_servers.core.guards import Override
 from model_servers.core.names import Ref
 from model_servers.core.profile import Policy
 from model_servers.core.soak import Counts
@@ -134,7 +135,11 @@ def test_a_version_that_had_to_make_room_comes_back_if_its_successor_is_broken(
     host.server.script("cat-1.10.0", crashes=True, load_error="no memory")
 
     with pytest.raises(OutsideError, match="1 of 1 models failed: cat"):
-        host.apply({"cat": {"default": "1.10.0", "update": "resource"}})
+        host.apply(
+            {"cat": {"default": "1.10.0", "update": "resource"}},
+            None,
+            Override.DOWNTIME,
+        )
 
     assert host.state()["cat"] == ("1.0.0", ["1.0.0"])
     assert host.server.calls == [

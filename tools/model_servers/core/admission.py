@@ -218,7 +218,8 @@ def _beside(misfit: Misfit) -> Misfit:
     return replace(
         misfit,
         reason=f"{misfit.reason} beside the version that answers now",
-        hint="say `update: resource` in the host profile; nothing answers meanwhile",
+        hint="say `update: resource` in the host profile, and add --allow-downtime; "
+        "nothing answers meanwhile",
     )
 
 
@@ -226,5 +227,6 @@ def _needs_consent(misfit: Misfit) -> Misfit:
     return replace(
         misfit,
         reason="it fits only once the old version is gone",
-        hint="add --allow-downtime, or say `update: resource` in the host profile",
+        hint="add --allow-downtime, or say `allow_downtime: true` in the policy of the "
+        "host profile",
     )

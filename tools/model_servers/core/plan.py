@@ -49,7 +49,10 @@ __all__ = [
     "plan",
 ]
 
-_HOW_SILENT = "add --allow-downtime, or say `update: resource` in the host profile"
+_HOW_SILENT = (
+    "add --allow-downtime, or say `allow_downtime: true` in the policy of the host "
+    "profile"
+)
 
 
 def plan(
@@ -73,35 +76,95 @@ def plan(
         soak_s: how long a new default is watched before the old one goes.
         allow_downtime: a model that answers may be silent for a while.
     """
-    planner = _Planner(observed, missing_bytes, soak_s, allow_downtime)
+    agreed = consented(desired, observed, allow_downtime=allow_downtime)
+    planner = _Planner(observed, missing_bytes, soak_s)
     return Plan(
         tuple(
-            planner.change(name, desired[name])
-            if name in desired
+            planner.change(name, agreed[name])
+            if name in agreed
             else _removal(name, observed)
-            for name in sorted(desired.keys() | observed.managed())
+            for name in sorted(agreed.keys() | observed.managed())
         )
     )
 
 
+def consented(
+    desired: Desired, observed: HostState, *, allow_downtime: bool
+) -> Desired:
+    """Refuse the models that would be silent for a while, unless that is allowed.
+
+    Done before they are admitted to GPUs: what is refused makes no room for others.
+    """
+    if allow_downtime:
+        return desired
+    comparison = _Comparison(observed)
+    return {
+        name: Refusal(
+            reason=f"{name} would not answer for a while: {silent}", hint=_HOW_SILENT
+        )
+        if isinstance(asked, Wanted) and (silent := comparison.why_silent(asked))
+        else asked
+        for name, asked in desired.items()
+    }
+
+
 @dataclass(frozen=True)
-class _Planner:
+class _Comparison:
+    """What is asked of a model beside what is observed of it."""
+
     observed: HostState
+
+    def why_silent(self, asked: Wanted) -> str:
+        """Say why a model that answers stops answering for a while, or nothing."""
+        default = _default_of(asked.default.ref.name, self.observed)
+        ready = [one for one in self._unwanted(asked) if one.is_ready]
+        if self._goes_first(asked) and any(one.is_default for one in ready):
+            return f"{default} goes before {asked.default.ref.version} comes"
+        return "; ".join(self._changed_settings(asked))
+
+    def _unwanted(self, asked: Wanted) -> list[ServedVersion]:
+        wanted = {str(release.ref.version) for release in asked.releases}
+        served = self.observed.served.get(asked.default.ref.name, ())
+        return [one for one in served if one.version not in wanted]
+
+    def _goes_first(self, asked: Wanted) -> bool:
+        """Say whether the old version goes before the new one comes."""
+        is_new = self.observed.find(asked.default.ref) is None
+        is_asked = asked.update is Update.RESOURCE
+        return is_asked and is_new and bool(self._unwanted(asked))
+
+    def _changed_settings(self, asked: Wanted) -> list[str]:
+        """Say what differs of versions that answer and must be loaded anew for it."""
+        return [
+            changed
+            for release in asked.releases
+            if (served := self.observed.find(release.ref)) and served.is_ready
+            if (
+                changed := self._other_settings(
+                    release.ref, self._overlay(asked, release)
+                )
+            )
+        ]
+
+    def _other_settings(self, ref: Ref, overlay: Overlay) -> str:
+        installed = self.observed.installed.get(ref)
+        if installed is None or changes_only_workers(installed.overlay, overlay):
+            return ""
+        return ", ".join(differences(installed.overlay, overlay))
+
+    def _overlay(self, asked: Wanted, release: Release) -> Overlay:
+        return asked.overlay_of(release.ref, self.observed.installed.get(release.ref))
+
+
+@dataclass(frozen=True)
+class _Planner(_Comparison):
     missing_bytes: Callable[[Release], int]
     soak_s: float
-    allow_downtime: bool
 
     def change(self, name: str, asked: Wanted | Refusal) -> Change:
         """Say what becomes of one model."""
         if isinstance(asked, Refusal):
             return _refused(name, self.observed, asked)
-        silent = self._why_silent(asked)
-        if silent and not self.allow_downtime and asked.update is not Update.RESOURCE:
-            refusal = Refusal(
-                reason=f"{name} would not answer for a while: {silent}",
-                hint=_HOW_SILENT,
-            )
-            return _refused(name, self.observed, refusal)
         actions = tuple(self._actions(asked))
         return Change(
             name=name,
@@ -112,7 +175,7 @@ class _Planner:
             reason="; ".join(self._reasons(asked)),
             also=tuple(str(release.ref.version) for release in asked.also),
             why=asked.why,
-            downtime=silent,
+            downtime=self.why_silent(asked),
         )
 
     def _sign(self, asked: Wanted, actions: tuple[Action, ...]) -> Sign:
@@ -204,47 +267,6 @@ class _Planner:
             release.archive.size_bytes,
             overlay,
         )
-
-    def _overlay(self, asked: Wanted, release: Release) -> Overlay:
-        return asked.overlay_of(release.ref, self.observed.installed.get(release.ref))
-
-    def _unwanted(self, asked: Wanted) -> list[ServedVersion]:
-        wanted = {str(release.ref.version) for release in asked.releases}
-        served = self.observed.served.get(asked.default.ref.name, ())
-        return [one for one in served if one.version not in wanted]
-
-    def _goes_first(self, asked: Wanted) -> bool:
-        """Say whether the old version goes before the new one comes."""
-        is_new = self.observed.find(asked.default.ref) is None
-        is_asked = asked.update is Update.RESOURCE
-        return is_asked and is_new and bool(self._unwanted(asked))
-
-    def _why_silent(self, asked: Wanted) -> str:
-        """Say why a model that answers stops answering for a while, or nothing."""
-        default = _default_of(asked.default.ref.name, self.observed)
-        ready = [one for one in self._unwanted(asked) if one.is_ready]
-        if self._goes_first(asked) and any(one.is_default for one in ready):
-            return f"{default} goes before {asked.default.ref.version} comes"
-        return "; ".join(self._changed_settings(asked))
-
-    def _changed_settings(self, asked: Wanted) -> list[str]:
-        """Say what differs of versions that answer and must be loaded anew for it."""
-        return [
-            changed
-            for release in asked.releases
-            if (served := self.observed.find(release.ref)) and served.is_ready
-            if (
-                changed := self._other_settings(
-                    release.ref, self._overlay(asked, release)
-                )
-            )
-        ]
-
-    def _other_settings(self, ref: Ref, overlay: Overlay) -> str:
-        installed = self.observed.installed.get(ref)
-        if installed is None or changes_only_workers(installed.overlay, overlay):
-            return ""
-        return ", ".join(differences(installed.overlay, overlay))
 
     def _reasons(self, asked: Wanted) -> Iterator[str]:
         for release in asked.releases:

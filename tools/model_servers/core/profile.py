@@ -29,7 +29,7 @@ class Update(Enum):
     """The new version answers before the old one goes."""
 
     RESOURCE = "resource"
-    """The old version goes first, and nobody answers for a while."""
+    """The old version goes first, and nobody answers meanwhile. Needs consent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,9 @@ class Policy:
     """How a host is changed."""
 
     update: Update = Update.AUTO
+    allow_downtime: bool = False
+    """Models that answer may be silent for a while, in every sync of this host."""
+
     keep: int = 2
     """So many versions of a model stay on the disk beside those that are served."""
 

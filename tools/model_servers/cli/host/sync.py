@@ -10,11 +10,11 @@ from model_servers.cli.flags import Commands, Parser
 from model_servers.cli.host import care, doctor, install, pins, report, watch
 from model_servers.cli.host.events import events
 from model_servers.cli.host.gpus import admission_mapping, admission_text
-from model_servers.cli.host.planning import Planned, planned
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.changes import Plan
 from model_servers.errors import ExitStatus
+from model_servers.journeys.host.planning import Planned
 from model_servers.journeys.host.status import Status
 from model_servers.journeys.host.sync import Sync, reviewed
 
@@ -81,7 +81,9 @@ def plan(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what applying would do."""
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
-    found = planned(options, profile, sync)
+    found = wire.planning(profile, sync).run(
+        profile.models, allow=flags.allowed(options)
+    )
     _show(found, sync, options)
     if found.plan.refused():
         return _tell_refused(found.plan)
@@ -98,7 +100,9 @@ def apply(options: argparse.Namespace, settings: Settings) -> ExitStatus:
         watcher() as console,
         events(console, options.events, wire.now) as told,
     ):
-        found = planned(options, profile, sync)
+        found = wire.planning(profile, sync).run(
+            profile.models, allow=flags.allowed(options)
+        )
         reviewed(found.plan, options.plan)
         _show(found, sync, options)
         try:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from model_servers.cli import flags, wire
 from model_servers.cli.flags import Commands
-from model_servers.cli.host.planning import planned
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.changes import Plan
@@ -110,7 +109,9 @@ def _synced(
         except RefusedError as error:
             return _ended(Outcome.BUSY, error)
         console = stack.enter_context(watcher())
-        found = planned(options, profile, sync)
+        found = wire.planning(profile, sync).run(
+            profile.models, allow=flags.allowed(options)
+        )
         refused = found.plan.refused()
         result = Round(
             outcome=Outcome.REFUSED if refused else Outcome.DONE,

@@ -5,9 +5,9 @@ client and ``ms --help`` nothing at all.
 """
 
 from model_servers.cli.wire.care import (
-    admit,
     look_at_host,
     metrics_port,
+    planning,
     prune,
     verify,
     write_metrics,
@@ -65,7 +65,6 @@ from model_servers.cli.wire.stores import (
 )
 
 __all__ = [
-    "admit",
     "announce",
     "as_released",
     "build",
@@ -95,6 +94,7 @@ __all__ = [
     "model_texts",
     "now",
     "plain_archive",
+    "planning",
     "probing",
     "profile",
     "prune",

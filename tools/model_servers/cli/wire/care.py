@@ -15,9 +15,10 @@ from model_servers.core.gpus import Gpus
 from model_servers.core.profile import HostProfile
 from model_servers.journeys.host.admission import Admit
 from model_servers.journeys.host.doctor import LookAtHost
+from model_servers.journeys.host.planning import Planning
 from model_servers.journeys.host.prune import Prune
+from model_servers.journeys.host.sync import Sync
 from model_servers.journeys.host.verify import Verify
-from model_servers.ports import Store
 
 
 class _Probe:
@@ -38,16 +39,19 @@ class _Probe:
         return gpu_environment.mask(pids, os.environ)
 
 
-def admit(host: HostProfile, at: Store) -> Admit:
-    """Give the admission to the GPUs of this machine, of releases in the store *at*."""
+def planning(host: HostProfile, journey: Sync) -> Planning:
+    """Give the planning of what a sync journey does, within this machine's GPUs."""
     from model_servers.adapters import released_config
 
-    return Admit(
-        probe=_Probe(),
-        model_store=model_store(host),
-        store=at,
-        read_config=released_config.serving,
-        headroom_mib=host.policy.memory_headroom_mib,
+    return Planning(
+        sync=journey,
+        admit=Admit(
+            probe=_Probe(),
+            model_store=journey.model_store,
+            store=journey.store,
+            read_config=released_config.serving,
+            headroom_mib=host.policy.memory_headroom_mib,
+        ),
     )
 
 

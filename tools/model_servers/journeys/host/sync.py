@@ -123,8 +123,12 @@ class Sync:
             observed,
             missing_bytes=self.model_store.missing_bytes,
             soak_s=self.policy.soak_s,
-            allow_downtime=Override.DOWNTIME in allow,
+            allow_downtime=self.allows_downtime(allow),
         )
+
+    def allows_downtime(self, allow: Collection[Override]) -> bool:
+        """Say whether models may be silent for a while: now, or whenever they must."""
+        return self.policy.allow_downtime or Override.DOWNTIME in allow
 
     def apply(self, reviewed: Plan, resolved: Resolved, watcher: Watcher) -> None:
         """Run a plan, one action after the other.
