@@ -11,6 +11,7 @@ from typing import Any
 from fakes.server import FakeServer
 from fakes.store import MemoryStore
 from fakes.watcher import Quiet
+from model_servers.adapters import nvml, released_config
 from model_servers.adapters.channels import read_pointer
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.host_memory import FileHostMemory
@@ -29,7 +30,9 @@ from model_servers.journeys.build import Build
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.channels import Channels
 from model_servers.journeys.host.acting import Verdict
+from model_servers.journeys.host.admission import Admit
 from model_servers.journeys.host.diary import Diary
+from model_servers.journeys.host.planning import Planning
 from model_servers.journeys.host.resolve import Resolve, Resolved
 from model_servers.journeys.host.sync import Sync
 from model_servers.journeys.publish import Publish
@@ -106,6 +109,18 @@ class Metrics:
         return self._counts[0] if self._counts else None
 
 
+class Probe:
+    """The GPUs that NVML shows, and TorchServe's environment."""
+
+    def __init__(self) -> None:
+        self.variable: str | None = None
+
+    gpus = staticmethod(nvml.gpus)
+
+    def mask(self, pids: object) -> str | None:
+        return self.variable
+
+
 Models = Mapping[str, "str | Mapping[str, Any]"]
 """What stands below ``models:`` in a host profile."""
 
@@ -148,6 +163,17 @@ class Host:
             counts=Metrics(self.counts),
             policy=self.policy,
         )
+
+    @property
+    def planning(self) -> Planning:
+        """Planning on this host, which has no GPU unless NVML shows one."""
+        admit = Admit(
+            probe=Probe(),
+            model_store=self.model_store,
+            store=self.store,
+            read_config=released_config.serving,
+        )
+        return Planning(sync=self.sync, admit=admit)
 
     def publish(self, ref: Ref, **model: object) -> None:
         """Release a model; its golden case sends ``[1, 2]`` and wants it back."""

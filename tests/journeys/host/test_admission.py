@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fakes.host import Models
+from fakes.host import Models, Probe
 from fakes.small_host import Host
-from model_servers.adapters import nvml, released_config
 from model_servers.core.admission import Admission, Admitted
 from model_servers.core.changes import Drain, Plan, Register
 from model_servers.core.guards import Override
@@ -16,23 +16,9 @@ from model_servers.core.names import Ref
 from model_servers.core.placement import Placement
 from model_servers.core.profile import Policy, WantedModel
 from model_servers.errors import OutsideError
-from model_servers.journeys.host.admission import Admit
-from model_servers.journeys.host.planning import Planning
 from servers.nvml import Simulated
 
 CAT_1, CAT_2, DOG = map(Ref.parse, ["cat@1.0.0", "cat@2.0.0", "dog@1.0.0"])
-
-
-class Probe:
-    """The simulated GPUs, and TorchServe's environment."""
-
-    def __init__(self) -> None:
-        self.variable: str | None = None
-
-    gpus = staticmethod(nvml.gpus)
-
-    def mask(self, pids: object) -> str | None:
-        return self.variable
 
 
 @pytest.fixture
@@ -48,15 +34,9 @@ def admit(
     host: Host, models: Models, *allow: Override, probe: Probe | None = None
 ) -> tuple[Plan, Admission]:
     """Plan as `ms sync plan` does."""
-    planning = Planning(
-        sync=host.sync,
-        admit=Admit(
-            probe=probe or Probe(),
-            model_store=host.model_store,
-            store=host.store,
-            read_config=released_config.serving,
-        ),
-    )
+    planning = host.planning
+    if probe is not None:
+        planning = replace(planning, admit=replace(planning.admit, probe=probe))
     wanted = {name: WantedModel.of(one) for name, one in models.items()}
     found = planning.run(wanted, allow=set(allow))
     return found.plan, found.admission

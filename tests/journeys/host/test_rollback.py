@@ -6,9 +6,11 @@ import pytest
 
 from fakes.host import CrashError, Host, Recorder
 from model_servers.core.changes import Install
+from model_servers.core.guards import Override
 from model_servers.core.names import Ref, Version
 from model_servers.errors import OutsideError, RefusedError, RequestError
 from model_servers.journeys.host.rollback import Rollback
+from servers.nvml import Simulated
 
 LATEST = {"cat": "latest"}
 
@@ -16,8 +18,20 @@ LATEST = {"cat": "latest"}
 def _roll_back(host: Host, to: str | None = None, why: str = "") -> Recorder:
     recorder = Recorder()
     version = None if to is None else Version.parse(to)
-    Rollback(sync=host.sync).run("cat", version, recorder, why=why)
+    _run(host, recorder, version, why=why)
     return recorder
+
+
+def _run(
+    host: Host,
+    recorder: Recorder,
+    version: Version | None,
+    *allow: Override,
+    why: str = "",
+) -> None:
+    rollback = Rollback(planning=host.planning)
+    found = rollback.prepare("cat", version, asked=None, why=why, allow=allow)
+    rollback.run(found, recorder, why=why)
 
 
 @pytest.fixture
@@ -121,7 +135,7 @@ def test_an_interrupted_rollback_is_finished_by_the_next_sync(upgraded: Host) ->
     recorder.crash_at = 1
 
     with pytest.raises(CrashError):
-        Rollback(sync=upgraded.sync).run("cat", None, recorder, why="")
+        _run(upgraded, recorder, None)
 
     upgraded.apply(LATEST)
     assert upgraded.state()["cat"] == ("1.0.0", ["1.0.0"])
@@ -177,3 +191,64 @@ def test_the_history_says_who_did_what_and_why(upgraded: Host) -> None:
         ("ann@host", "changed", "cat", "1.0.0", "1.10.0", ""),
         ("ann@host", "rolled back", "cat", "1.10.0", "1.0.0", "wrong labels"),
     ]
+
+
+@pytest.fixture
+def crowded(host: Host, gpus: Simulated) -> Host:
+    """A host whose GPU has room for one version of cat beside ape, not for two."""
+    for ref in ("cat@3.0.0", "cat@3.1.0", "ape@3.0.0"):
+        host.publish(Ref.parse(ref), config={"system": {"maxGPUMemory": 1000}})
+    gpus.shows([(9000, 0)])
+    host.apply({"cat": "3.0.0", "ape": "3.0.0"})
+    host.apply({"cat": "3.1.0", "ape": "3.0.0"})
+    gpus.shows([(4000, 2000)], processes=[(0, _pid(host, "cat"), 1000)])
+    host.store.calls.clear()
+    return host
+
+
+def _pid(host: Host, name: str) -> int:
+    (served,) = host.server.describe(name)
+    return served.pids[0]
+
+
+def test_a_rollback_without_room_waits_for_consent(crowded: Host) -> None:
+    with pytest.raises(RefusedError) as caught:
+        _roll_back(crowded)
+
+    assert str(caught.value) == (
+        "cat does not go back to 3.0.0: it fits only once the old version is gone"
+    )
+    assert caught.value.hint.startswith("add --allow-downtime")
+    assert crowded.state()["cat"] == ("3.1.0", ["3.1.0"])
+    assert crowded.memory.read().pins == {}
+
+
+def test_a_rollback_that_may_be_silent_makes_room_first(crowded: Host) -> None:
+    crowded.server.calls.clear()
+
+    _run(crowded, Recorder(), None, Override.DOWNTIME)
+
+    assert crowded.server.calls == [
+        ("unregister", "cat", "3.1.0"),
+        ("register", "cat@3.0.0"),
+    ]
+    assert crowded.store.calls == []
+    assert crowded.server.versions("ape") == ["3.0.0"]
+
+
+def test_a_rollback_takes_no_room_of_other_models(
+    crowded: Host, gpus: Simulated
+) -> None:
+    gpus.shows([(3000, 2000)], processes=[(0, _pid(crowded, "ape"), 1600)])
+
+    with pytest.raises(RefusedError, match="it does not fit on GPU 0"):
+        _run(crowded, Recorder(), None, Override.DOWNTIME)
+
+
+def test_a_rollback_shows_the_gpu_that_it_takes(crowded: Host, gpus: Simulated) -> None:
+    gpus.shows([(9000, 2000), (9000, 0)])
+
+    found = Rollback(planning=crowded.planning).prepare("cat", None, asked=None, why="")
+
+    assert {name for name, _ in found.admission.placements()} == {"cat"}
+    assert [change.name for change in found.plan.changes] == ["cat"]

@@ -13,6 +13,7 @@ from model_servers.core.profile import WantedModel
 from model_servers.core.status import HostStatus
 from model_servers.errors import OutsideError
 from model_servers.journeys.host.status import Status
+from servers.nvml import Simulated
 
 STABLE = {"cat": WantedModel(default="stable")}
 
@@ -26,7 +27,7 @@ def serving(host: Host) -> Host:
 
 
 def _status(host: Host, *, ask: bool = True) -> HostStatus:
-    return Status(sync=host.sync).run(STABLE, ask=ask)
+    return Status(planning=host.planning).run(STABLE, ask=ask)
 
 
 def _ready(host: Host) -> object:
@@ -155,3 +156,15 @@ def test_killed_at_any_moment_torchserve_would_start_with_what_had_answered(
 
         served = host.memory.read().served["cat"]
         assert served[0] == host.server.default("cat")
+
+
+def test_an_upgrade_without_room_is_not_in_sync_for_that_reason(
+    serving: Host, gpus: Simulated
+) -> None:
+    serving.publish(Ref.parse("cat@2.0.0"), config={"system": {"maxGPUMemory": 9000}})
+    serving.point("stable", cat="2.0.0")
+    gpus.shows([(4000, 0)])
+
+    status = _status(serving, ask=False)
+
+    assert status.models[0].why_not_in_sync == "refused: it does not fit on GPU 0"

@@ -155,12 +155,11 @@ class LocalModelStore:
 
     def serving(self, ref: Ref) -> Serving:
         """Read what an installed release asks of TorchServe on this host."""
-        tree = self._root / ref.entry
-        config = _manifest(tree)["model"].get("configFile")
-        if config is None:
-            return Serving()
-        data, _ = documents.parse((tree / config).read_text("utf-8"))
-        return Serving.from_mapping(data)
+        return _serving(self._root / ref.entry)
+
+    def released_serving(self, ref: Ref) -> Serving:
+        """Read what it asks on any host."""
+        return _serving(self._tree(ref))
 
     def golden_cases(self, ref: Ref) -> list[GoldenCase]:
         """Read the golden cases of an installed release."""
@@ -353,6 +352,14 @@ def _ref(entry: str) -> Ref | None:
 def _manifest(tree: Path) -> Mapping[str, Any]:
     manifest: Mapping[str, Any] = json.loads((tree / MANIFEST).read_bytes())
     return manifest
+
+
+def _serving(tree: Path) -> Serving:
+    config = _manifest(tree)["model"].get("configFile")
+    if config is None:
+        return Serving()
+    data, _ = documents.parse((tree / config).read_text("utf-8"))
+    return Serving.from_mapping(data)
 
 
 def _read_overlay(work: Path) -> Overlay:

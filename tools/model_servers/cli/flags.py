@@ -98,8 +98,13 @@ _OVERRIDES = {
 
 def allowances(command: argparse.ArgumentParser) -> None:
     """Take what a person may agree to for a sync."""
-    for override, text in _OVERRIDES.items():
-        command.add_argument(override.value, action="store_true", help=text)
+    for override in _OVERRIDES:
+        allowance(command, override)
+
+
+def allowance(command: argparse.ArgumentParser, override: Override) -> None:
+    """Take one thing that a person may agree to."""
+    command.add_argument(override.value, action="store_true", help=_OVERRIDES[override])
 
 
 def allowed(options: argparse.Namespace) -> set[Override]:

@@ -95,7 +95,10 @@ class ModelStore(Protocol):
         """Take an installed release off the disk; done if it is not there."""
 
     def serving(self, ref: Ref) -> Serving:
-        """Read what an installed release asks of TorchServe."""
+        """Read what an installed release asks of TorchServe on this host."""
+
+    def released_serving(self, ref: Ref) -> Serving:
+        """Read what it asks on any host."""
 
     def golden_cases(self, ref: Ref) -> list[GoldenCase]:
         """Read the golden cases of an installed release."""

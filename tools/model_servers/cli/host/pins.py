@@ -10,8 +10,10 @@ from dataclasses import asdict
 from model_servers.cli import flags, render, wire
 from model_servers.cli.flags import Commands, Parser
 from model_servers.cli.host import report
+from model_servers.cli.host.planned import show
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
+from model_servers.core.guards import Override
 from model_servers.core.names import Ref, Version
 from model_servers.core.presentation import visible
 from model_servers.errors import ExitStatus, RequestError
@@ -29,6 +31,7 @@ def add(group: Commands) -> None:
     back.add_argument(
         "--to", metavar="VERSION", help="which; the one that answered before"
     )
+    flags.allowance(back, Override.DOWNTIME)
     pinning = flags.command(
         group, "pin", pin, "have a model keep a version, whatever the profile says"
     )
@@ -60,11 +63,20 @@ def rollback(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
     to = None if options.to is None else _version(options.to)
+    journey = Rollback(planning=wire.planning(profile, sync))
     with wire.model_store(profile).locked(), watcher() as console:
-        journey = Rollback(sync=sync)
-        plan, pinned = journey.run(options.model, to, console, why=options.why)
-        Status(sync=sync).refresh()
-    print(report.plan_text(plan, server=sync.server.address))
+        found = journey.prepare(
+            options.model,
+            to,
+            asked=profile.models.get(options.model),
+            why=options.why,
+            allow={Override.DOWNTIME} if options.allow_downtime else (),
+        )
+        show(found, server=sync.server.address, form="text")
+        try:
+            pinned = journey.run(found, console, why=options.why)
+        finally:
+            Status(planning=journey.planning).refresh()
     print(f"\n{options.model}@{pinned.version} is {pinned}")
     say(f"hint: ms sync unpin {options.model} follows the profile again")
     return ExitStatus.DONE

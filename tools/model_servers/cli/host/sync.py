@@ -9,19 +9,12 @@ from model_servers.cli import flags, wire
 from model_servers.cli.flags import Commands, Parser
 from model_servers.cli.host import care, doctor, install, pins, report, watch
 from model_servers.cli.host.events import events
-from model_servers.cli.host.gpus import admission_mapping, admission_text
+from model_servers.cli.host.planned import show, tell_refused
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
-from model_servers.core.changes import Plan
 from model_servers.errors import ExitStatus
-from model_servers.journeys.host.planning import Planned
 from model_servers.journeys.host.status import Status
-from model_servers.journeys.host.sync import Sync, reviewed
-
-_FORMATS = {
-    "text": report.plan_text,
-    "markdown": report.plan_markdown,
-}
+from model_servers.journeys.host.sync import reviewed
 
 
 def add(commands: Commands) -> None:
@@ -81,12 +74,11 @@ def plan(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what applying would do."""
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
-    found = wire.planning(profile, sync).run(
-        profile.models, allow=flags.allowed(options)
-    )
-    _show(found, sync, options)
+    planning = wire.planning(profile, sync)
+    found = planning.run(profile.models, allow=flags.allowed(options))
+    show(found, server=sync.server.address, form=_form(options))
     if found.plan.refused():
-        return _tell_refused(found.plan)
+        return tell_refused(found.plan)
     pending = options.exit_code and bool(found.plan)
     return ExitStatus.PENDING if pending else ExitStatus.DONE
 
@@ -95,28 +87,28 @@ def apply(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Do what the reviewed plan says, or refuse."""
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
+    planning = wire.planning(profile, sync)
     with (
         wire.model_store(profile).locked(),
         watcher() as console,
         events(console, options.events, wire.now) as told,
     ):
-        found = wire.planning(profile, sync).run(
-            profile.models, allow=flags.allowed(options)
-        )
+        found = planning.run(profile.models, allow=flags.allowed(options))
         reviewed(found.plan, options.plan)
-        _show(found, sync, options)
+        show(found, server=sync.server.address, form=_form(options))
         try:
             sync.apply(found.plan, found.resolved, told)
         finally:
-            Status(sync=sync).refresh()
-    return _tell_refused(found.plan) if found.plan.refused() else ExitStatus.DONE
+            Status(planning=planning).refresh()
+    return tell_refused(found.plan) if found.plan.refused() else ExitStatus.DONE
 
 
 def status(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what the host serves, and whether it should and can."""
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
-    found = Status(sync=sync).run(profile.models, ask=options.ready)
+    planning = wire.planning(profile, sync)
+    found = Status(planning=planning).run(profile.models, ask=options.ready)
     state = sync.observe()
     if options.json:
         print(json.dumps(report.status_mapping(found, state), indent=2))
@@ -130,24 +122,5 @@ def status(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     return ExitStatus.DONE if is_green else ExitStatus.OUTSIDE
 
 
-def _show(found: Planned, sync: Sync, options: argparse.Namespace) -> None:
-    notices = found.resolved.notices
-    if options.json or options.format == "json":
-        mapping = report.plan_mapping(found.plan, notices=notices)
-        mapping["gpus"] = admission_mapping(found.admission)
-        print(json.dumps(mapping, indent=2), flush=True)
-        return
-    about_gpus = admission_text(found.admission)
-    if about_gpus:
-        is_markdown = options.format == "markdown"
-        print(f"```\n{about_gpus}\n```\n" if is_markdown else f"{about_gpus}\n")
-    write = _FORMATS[options.format]
-    print(write(found.plan, server=sync.server.address, notices=notices), flush=True)
-
-
-def _tell_refused(found: Plan) -> ExitStatus:
-    for change in found.refused():
-        say(f"ms: {change.name} stays as it is: {change.reason}")
-        if change.hint:
-            say(f"hint: {change.hint}")
-    return ExitStatus.REFUSED
+def _form(options: argparse.Namespace) -> str:
+    return "json" if options.json else str(options.format)

@@ -103,15 +103,14 @@ def _synced(
     # Read in every round: an edited profile counts from the next one on.
     profile = wire.profile(settings)
     sync = wire.sync(settings, profile)
+    planning = wire.planning(profile, sync)
     with ExitStack() as stack:
         try:
             stack.enter_context(wire.model_store(profile).locked())
         except RefusedError as error:
             return _ended(Outcome.BUSY, error)
         console = stack.enter_context(watcher())
-        found = wire.planning(profile, sync).run(
-            profile.models, allow=flags.allowed(options)
-        )
+        found = planning.run(profile.models, allow=flags.allowed(options))
         refused = found.plan.refused()
         result = Round(
             outcome=Outcome.REFUSED if refused else Outcome.DONE,
@@ -127,7 +126,7 @@ def _synced(
                 # It was told already; the other models go on.
                 message = str(error)
                 result = replace(result, outcome=Outcome.FAILED, message=message)
-        Status(sync=sync).refresh()
+        Status(planning=planning).refresh()
     for change in refused:
         say(f"ms: {change.name} stays as it is: {change.reason}")
     return replace(result, served=sync.server.served())

@@ -113,7 +113,7 @@ class Admit:
         if isinstance(wanted, Refusal):
             return Candidate(name=name)
         coming = _coming(wanted, observed)
-        asks = [self._ask(release, wanted) for release in coming]
+        asks = [self._ask(release, wanted, observed) for release in coming]
         kept = {str(release.ref.version) for release in wanted.releases}
         anew = {str(release.ref.version) for release in coming}
         return Candidate(
@@ -124,12 +124,19 @@ class Admit:
             update=wanted.update,
         )
 
-    def _ask(self, release: Release, wanted: Wanted) -> Ask | None:
+    def _ask(self, release: Release, wanted: Wanted, observed: HostState) -> Ask | None:
         """Read what a version's own model config asks, and this host's profile."""
-        read_range = ReleasedBytes(self.store, release).read_range
-        serving = self.read_config(release, read_range).with_overlay(wanted.overlay)
+        serving = self._released(release, observed).with_overlay(wanted.overlay)
         size_bytes = release.archive.size_bytes
         return self._read(release.ref, serving, archive_bytes=size_bytes)
+
+    def _released(self, release: Release, observed: HostState) -> Serving:
+        """Read a version's own model config: from the disk if it is here."""
+        installed = observed.installed.get(release.ref)
+        if installed and installed.sha256 == release.archive.sha256:
+            return self.model_store.released_serving(release.ref)
+        read_range = ReleasedBytes(self.store, release).read_range
+        return self.read_config(release, read_range)
 
     def _read(self, ref: Ref, serving: Serving, *, archive_bytes: int) -> Ask | None:
         return ask(

@@ -12,6 +12,7 @@ from model_servers.core.profile import WantedModel
 from model_servers.core.status import HostStatus, status_of, status_without_store
 from model_servers.errors import ModelServersError, OutsideError
 from model_servers.journeys.host.acting import why_wrong
+from model_servers.journeys.host.planning import Planning
 from model_servers.journeys.host.sync import Sync
 
 
@@ -19,7 +20,12 @@ from model_servers.journeys.host.sync import Sync
 class Status:
     """Looks at a host; changes nothing but its readiness file."""
 
-    sync: Sync
+    planning: Planning
+
+    @property
+    def sync(self) -> Sync:
+        """The sync journey of the host."""
+        return self.planning.sync
 
     def run(self, models: Mapping[str, WantedModel], *, ask: bool) -> HostStatus:
         """Say how the host is.
@@ -63,10 +69,11 @@ class Status:
         wrong = dict(self._wrong(observed)) if ask else {}
         memory = self.sync.diary.memory.read()
         try:
-            resolved = self.sync.resolved(models)
+            wanted = self.sync.resolved(models).desired
+            desired, _ = self.planning.admitted(wanted, observed, allow=())
         except OutsideError as error:
             return status_without_store(str(error), observed, memory, wrong)
-        plan = self.sync.plan_from(observed, resolved.desired)
+        plan = self.sync.plan_from(observed, desired)
         return status_of(plan, observed, memory, wrong)
 
     def _wrong(self, observed: HostState) -> Iterator[tuple[str, str]]:
