@@ -367,3 +367,18 @@ def test_a_new_model_passes_its_test_in_a_real_torchserve(ms, work):
     assert status == 0, err
     assert "reproduces 1" in out
     assert "[10.0,-0.5]" in out
+
+
+@pytest.mark.torchserve
+def test_what_answered_wrongly_is_tried_again_once_it_is_corrected(ms, work):
+    ms("init", "tiny")
+    (case,) = (work / "registry/tiny/golden").glob("*.yaml")
+    right = case.read_text()
+    case.write_text(right.replace("10.0", "11.0"))
+    status, out, _ = ms("test", "tiny")
+    assert (status, "WRONG" in out) == (1, True)
+
+    case.write_text(right)
+    status, _, err = ms("test", "tiny")
+
+    assert status == 0, err

@@ -23,7 +23,11 @@ PIN = Pin(
     bad=Version.parse("1.1"),
 )
 MEMORY = Memory(
-    pins={"cat": PIN, "dog": Pin(version=PIN.version, who="", when="", why="")},
+    pins={
+        "ape": replace(PIN, version=None, failed=True),
+        "cat": PIN,
+        "dog": Pin(version=PIN.version, who="", when="", why=""),
+    },
     generations={"s3://bucket": {"stable": 4}},
     served={"cat": ("1.0", "1.1")},
 )
@@ -59,6 +63,18 @@ def test_a_pin_says_who_set_it_and_what_lifts_it():
     assert not PIN.is_lifted_by(Version.parse("1.1"))
     assert not PIN.is_lifted_by(Version.parse("0.9"))
     assert not MEMORY.pins["dog"].is_lifted_by(Version.parse("9.0"))
+
+
+def test_a_version_that_failed_is_held_back_until_any_other_is_wanted():
+    failed = replace(PIN, failed=True)
+
+    assert str(failed) == (
+        "pinned by ann@host on 2026-01-02T03:04:05Z, until another version than 1.1 "
+        "is wanted: it is slow"
+    )
+    assert str(replace(failed, version=None)).startswith("held back by ann@host on ")
+    assert failed.is_lifted_by(Version.parse("1.0.1"))
+    assert not failed.is_lifted_by(Version.parse("1.1"))
 
 
 def test_an_event_is_one_line():

@@ -21,6 +21,7 @@ from model_servers.cli.trial_report import Report, Row
 from model_servers.cli.watch import ConsoleWatcher, say, watcher
 from model_servers.core.canonical import sha256_of
 from model_servers.core.host import wanted_releases
+from model_servers.core.memory import Memory
 from model_servers.core.names import LATEST, Ref
 from model_servers.core.profile import HostProfile, Policy, WantedModel
 from model_servers.errors import OutsideError
@@ -151,7 +152,8 @@ def _served(
     """Plan and apply; a model that fails is in the watcher's failures."""
     sync = wire.sync(settings, profile)
     with wire.model_store(profile).locked():
-        resolved = sync.resolved(profile.models)
+        # What failed in an earlier trial is tried again.
+        resolved = sync.resolve.run(profile.models, Memory())
         releases = wanted_releases(resolved.desired)
         plan = sync.plan(resolved.desired)
         say(report.plan_text(plan, server=sync.server.address))

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class Pin:
     """A version that a model keeps, whatever the profile and its channels say."""
 
-    version: Version
+    version: Version | None
+    """None if there is none to keep; the model is then left as it is."""
+
     who: str
     when: str
     """In UTC, as ISO 8601 has it."""
@@ -27,31 +29,60 @@ class Pin:
     bad: Version | None = None
     """The version that was rolled back; a newer one lifts the pin."""
 
+    failed: bool = False
+    """Nobody has judged the bad one: it failed. Any other version lifts the pin."""
+
     def __str__(self) -> str:
-        until = f", until there is a version above {self.bad}" if self.bad else ""
+        what = "held back" if self.version is None else "pinned"
         why = f": {self.why}" if self.why else ""
-        return f"pinned by {self.who} on {self.when}{until}{why}"
+        return f"{what} by {self.who} on {self.when}{self._until()}{why}"
 
     def is_lifted_by(self, version: Version) -> bool:
-        """Say whether *version* is newer than the bad one."""
-        return self.bad is not None and version > self.bad
+        """Say whether what is wanted now, *version*, ends the pin."""
+        if self.bad is None:
+            return False
+        return version != self.bad if self.failed else version > self.bad
+
+    def after(self, bad: Version, *, keeps: Version | None, why: str) -> Pin:
+        """Give the pin of a person once *bad* has failed in spite of it."""
+        return replace(
+            self,
+            version=keeps,
+            bad=None if self.bad is None else bad,
+            why="; ".join(filter(None, [self.why, why])),
+        )
+
+    def _until(self) -> str:
+        if self.bad is None:
+            return ""
+        if self.failed:
+            return f", until another version than {self.bad} is wanted"
+        return f", until there is a version above {self.bad}"
 
     def to_mapping(self) -> dict[str, Any]:
         """Give JSON values; ``from_mapping`` of them gives this pin again."""
-        bad = None if self.bad is None else str(self.bad)
-        return {**asdict(self), "version": str(self.version), "bad": bad}
+        versions = {"version": self.version, "bad": self.bad}
+        return {**asdict(self), **{key: _text(one) for key, one in versions.items()}}
 
     @classmethod
     def from_mapping(cls, data: Mapping[str, Any]) -> Self:
         """Read a pin."""
-        bad = data["bad"]
         return cls(
-            version=Version.parse(data["version"]),
+            version=_version(data["version"]),
             who=str(data["who"]),
             when=str(data["when"]),
             why=str(data["why"]),
-            bad=None if bad is None else Version.parse(bad),
+            bad=_version(data["bad"]),
+            failed=bool(data["failed"]),
         )
+
+
+def _text(version: Version | None) -> str | None:
+    return None if version is None else str(version)
+
+
+def _version(text: str | None) -> Version | None:
+    return None if text is None else Version.parse(text)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,7 +124,7 @@ def _wanted(sync: Sync, profile: HostProfile) -> list[Ref]:
     What the profile asks for is known only if the store says what that means.
     """
     memory = sync.diary.memory.read()
-    kept = [Ref(name, pin.version) for name, pin in memory.pins.items()]
+    kept = [Ref(name, pin.version) for name, pin in memory.pins.items() if pin.version]
     for name, versions in memory.served.items():
         kept += [Ref(name, Version.parse(version)) for version in versions]
     try:

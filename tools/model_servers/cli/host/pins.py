@@ -109,8 +109,7 @@ def unpin(options: argparse.Namespace, settings: Settings) -> ExitStatus:
                 hint="`ms sync status` shows what is",
             )
         diary.memory.write(memory.with_pin(options.model, None))
-        old = str(pinned.version)
-        diary.note("unpinned", options.model, old, None, why=options.why)
+        diary.unpinned(options.model, pinned, why=options.why)
     print(f"{options.model} follows the profile again; it was {pinned}")
     say("hint: ms sync plan shows what that changes")
     return ExitStatus.DONE

@@ -40,6 +40,10 @@ class SoakError(OutsideError):
     """A new default does worse than the one before."""
 
 
+class WrongAnswersError(OutsideError):
+    """A version does not answer its golden requests as it should."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """How one version answered one golden case."""
@@ -124,14 +128,14 @@ class Acting:
         """Have *ref* answer its golden cases, and remember that it did.
 
         Raises:
-            OutsideError: an answer is not the expected one.
+            WrongAnswersError: an answer is not the expected one.
         """
         verdicts = self.verdicts(ref)
         for verdict in verdicts:
             watcher.answered(verdict)
         reason = why_wrong(ref, verdicts)
         if reason:
-            raise OutsideError(
+            raise WrongAnswersError(
                 reason, hint=f"correct the model; `ms test {ref.name}` tries it"
             )
         self.model_store.mark_answered(ref)

@@ -37,18 +37,38 @@ class Diary:
         if pin is None or change.sign is Sign.REFUSE:
             return
         self._write(memory, memory.with_pin(change.name, None))
-        why = "a newer version answers"
-        self.note("unpinned", change.name, str(pin.version), None, why=why)
+        self.unpinned(change.name, pin, why="another version answers")
 
-    def pin(
-        self, ref: Ref, *, why: str, bad: Version | None = None, who: str = ""
-    ) -> Pin:
+    def pin(self, ref: Ref, *, why: str, bad: Version | None = None) -> Pin:
         """Have a model keep a version."""
-        pin = Pin(
-            version=ref.version, who=who or self.who, when=self.now(), why=why, bad=bad
-        )
+        pin = Pin(version=ref.version, who=self.who, when=self.now(), why=why, bad=bad)
         self.memory.write(self.memory.read().with_pin(ref.name, pin))
         return pin
+
+    def hold_back(self, bad: Ref, *, keeps: Version | None, why: str) -> None:
+        """Have a version that failed not be tried again until another one is wanted.
+
+        What a person has pinned stays pinned for as long as that person said.
+        """
+        memory = self.memory.read()
+        there = memory.pins.get(bad.name)
+        if there is None or there.failed:
+            pin = Pin(
+                version=keeps,
+                who="ms",
+                when=self.now(),
+                why=why,
+                bad=bad.version,
+                failed=True,
+            )
+        else:
+            pin = there.after(bad.version, keeps=keeps, why=why)
+        self.memory.write(memory.with_pin(bad.name, pin))
+
+    def unpinned(self, name: str, pin: Pin, *, why: str) -> None:
+        """Add to the history that a model follows the profile again."""
+        before = None if pin.version is None else str(pin.version)
+        self.note("unpinned", name, before, None, why=why)
 
     def has_default(self, ref: Ref) -> None:
         """Have TorchServe start with *ref* as the default from now on."""

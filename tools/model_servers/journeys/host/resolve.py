@@ -102,6 +102,9 @@ class _Lookup:
         try:
             if pin is None or self._lifts(name, asked, pin):
                 return self._wanted(name, asked, asked.default, ""), pin is not None
+            if pin.version is None:
+                hint = f"release another version; `ms sync unpin {name}` lifts that"
+                return Refusal(reason=str(pin), hint=hint), False
             return self._wanted(name, asked, str(pin.version), str(pin)), False
         except RefusedError as error:
             return Refusal(reason=str(error), hint=error.hint), False

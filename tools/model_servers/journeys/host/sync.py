@@ -22,7 +22,13 @@ from model_servers.core.plan import plan
 from model_servers.core.profile import Policy, WantedModel
 from model_servers.core.release import Release
 from model_servers.errors import ModelServersError, OutsideError, RefusedError
-from model_servers.journeys.host.acting import Acting, SoakError, Verdict, Watcher
+from model_servers.journeys.host.acting import (
+    Acting,
+    SoakError,
+    Verdict,
+    Watcher,
+    WrongAnswersError,
+)
 from model_servers.journeys.host.diary import Diary
 from model_servers.journeys.host.resolve import Resolve, Resolved
 from model_servers.ports import (
@@ -185,13 +191,15 @@ class Sync:
                 watcher.done(change, action, time.monotonic() - started)
         except SoakError as error:
             raise self._gone_back(change, error) from error
-        except ModelServersError:
+        except ModelServersError as error:
             if unproven is not None:
                 # It never answered for its model; it must not keep crashing. What
                 # failed first is told, also if this fails too.
                 with suppress(ModelServersError):
                     self.server.unregister(unproven.name, str(unproven.version))
             self._bring_back(change)
+            if isinstance(error, WrongAnswersError) and unproven is not None:
+                self._hold_back(change, unproven, why=str(error))
             raise
 
     def _bring_back(self, change: Change) -> None:
@@ -203,6 +211,20 @@ class Sync:
             if not self.server.describe(change.name):
                 self.acting.loading.load(old)
 
+    def _hold_back(self, change: Change, bad: Ref, *, why: str) -> None:
+        """Have a default that answers wrongly not be tried in every round of a watch.
+
+        A version beside the default is; the default must not be held back for it.
+        """
+        if change.before == change.after or str(bad.version) != change.after:
+            return
+        keeps: Version | None = None
+        with suppress(ValueError):
+            keeps = Version.parse(str(change.before))
+        # A disk that is full forgets; it is tried again then.
+        with suppress(ModelServersError):
+            self.diary.hold_back(bad, keeps=keeps, why=why)
+
     def _gone_back(self, change: Change, error: SoakError) -> SoakError:
         """Let the version before answer again, and keep it; give what to tell.
 
@@ -213,7 +235,7 @@ class Sync:
         old = self._answers_beside(change)
         if old is None:
             return error
-        self.diary.pin(old, bad=new.version, why=str(error), who="ms")
+        self.diary.hold_back(new, keeps=old.version, why=str(error))
         self.server.set_default(old)
         self.diary.has_default(old)
         self.diary.note(
@@ -225,7 +247,7 @@ class Sync:
             self.server.unregister(new.name, str(new.version))
         return SoakError(
             f"{error}; {old.version} answers again, and is pinned",
-            hint=f"release a better version of {new.name}; a newer one lifts the pin",
+            hint=f"release a better version of {new.name}; another one lifts the pin",
         )
 
     def _answers_beside(self, change: Change) -> Ref | None:
