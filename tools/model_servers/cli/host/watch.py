@@ -153,23 +153,24 @@ def _publish(state: _State, file: Path | None, tally: Tally) -> None:
 def _stopping() -> Iterator[threading.Event]:
     """Give an event that is set by the first signal; the second one interrupts."""
     event = threading.Event()
-    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {one: signal.getsignal(one) for one in signals}
+    seen: list[int] = []
 
-    def restore() -> None:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-
-    def stop(*_: object) -> None:
-        restore()
+    def stop(number: int, _: object) -> None:
+        # The second one may come while this handles the first.
+        seen.append(number)
+        if len(seen) > 1:
+            raise KeyboardInterrupt
         event.set()
 
-    for one in signals:
-        signal.signal(one, stop)
+    before = {
+        one: signal.signal(one, stop)
+        for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    }
     try:
         yield event
     finally:
-        restore()
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _seconds(text: str) -> float:
