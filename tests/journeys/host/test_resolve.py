@@ -100,6 +100,25 @@ def test_a_channel_that_is_not_there_is_refused(host: Host) -> None:
     assert _refusal(host).reason == "there is no channel stable in memory://store"
 
 
+@pytest.mark.parametrize("wanted", ["1.0.0", "latest", "stable"])
+def test_a_name_that_the_store_lacks_is_told_the_one_that_was_meant(
+    host: Host, wanted: str
+) -> None:
+    host.publish(Ref.parse("resnet18@1.0.0"))
+    host.point("stable", resnet18="1.0.0")
+
+    desired = host.resolve({"resnet_18": wanted, "cat": "7.0", "zebra": "1.0"}).desired
+
+    hints = {
+        name: one.hint for name, one in desired.items() if isinstance(one, Refusal)
+    }
+    assert hints == {
+        "resnet_18": "did you mean resnet18? correct the host profile",
+        "cat": "publish it with `ms publish cat`, or correct the host profile",
+        "zebra": "publish it with `ms publish zebra`, or correct the host profile",
+    }
+
+
 def test_a_channel_that_does_not_point_to_the_model_is_refused(host: Host) -> None:
     host.point("stable", dog="1.0.0")
 

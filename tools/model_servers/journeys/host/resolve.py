@@ -13,6 +13,7 @@ from model_servers.core.memory import Memory, Pin
 from model_servers.core.names import LATEST, Ref, Version
 from model_servers.core.profile import Update, WantedModel
 from model_servers.core.release import Release
+from model_servers.core.spelling import nearest
 from model_servers.errors import RefusedError
 from model_servers.journeys.channels import Channels
 from model_servers.ports import ModelStore, Releases, Store
@@ -168,7 +169,8 @@ class _Lookup:
         if name not in pointer.models:
             raise RefusedError(
                 f"the channel {channel} does not point to any version of {name}",
-                hint=f"`ms promote {name} VERSION {channel}`, or correct the profile",
+                hint=self._meant(name)
+                or f"`ms promote {name} VERSION {channel}`, or correct the profile",
             )
         return pointer.models[name]
 
@@ -195,5 +197,12 @@ class _Lookup:
         return RefusedError(
             f"{name}@{wanted} is not released in {self.journey.store.address}; "
             f"it has {known}",
-            hint=f"publish it with `ms publish {name}`, or correct the host profile",
+            hint=self._meant(name)
+            or f"publish it with `ms publish {name}`, or correct the host profile",
         )
+
+    def _meant(self, name: str) -> str:
+        """Name the released model that was meant by one that nobody has released."""
+        known = {ref.name for ref in self.index.entries}
+        near = None if name in known else nearest(name, sorted(known))
+        return f"did you mean {near}? correct the host profile" if near else ""
