@@ -810,6 +810,29 @@ def test_requirements_are_installed_once_and_linked_into_each_model(
         assert (package / "__init__.py").read_text() == "NUMBER = 42\n"
 
 
+def test_pip_is_needed_until_the_requirements_are_here_for_any_release(
+    model_store: LocalModelStore,
+    tmp_path: Path,
+    released: Callable[..., Blob],
+) -> None:
+    files = {"requirements.txt": _wheel(tmp_path / "wheels")}
+    first = released(model=REQUIRING, files=files)
+    second = released(version="1.0.1", model=REQUIRING, files=files)
+    plain = released(version="1.0.2")
+
+    def needs(blob: Blob) -> bool:
+        return model_store.needs_pip(
+            blob.release,
+            read_range=lambda offset, length: b"".join(blob.chunks(offset, length)),
+        )
+
+    assert [needs(blob) for blob in (first, second, plain)] == [True, True, False]
+
+    _install(model_store, first)
+
+    assert [needs(blob) for blob in (first, second, plain)] == [False, False, False]
+
+
 def test_a_file_of_the_model_hides_a_package_of_its_name(
     model_store: LocalModelStore,
     root: Path,

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
+from model_servers.cli.host.report import plan_text
 from model_servers.core.host import (
     HostState,
     Installed,
@@ -98,7 +99,13 @@ def host(*versions, on_disk, of="a"):
 
 
 def planned(wanted, observed, **how):
-    return plan(wanted, observed, missing_bytes=lambda release: SIZE, **how)
+    return plan(
+        wanted,
+        observed,
+        missing_bytes=lambda release: SIZE,
+        needs_pip=lambda release: False,
+        **how,
+    )
 
 
 def change(sign, before, after, *actions, name="a", **more):
@@ -589,6 +596,7 @@ def test_a_plan_as_json_values_says_everything_a_reviewer_decides_on():
                     "fetch_bytes": SIZE,
                     "full_bytes": SIZE,
                     "overlay": {},
+                    "runs_pip": False,
                 },
                 {"do": "Register", "ref": "a@2.0"},
                 {"do": "Probe", "ref": "a@2.0"},
@@ -842,3 +850,17 @@ def test_every_model_of_a_plan_is_there_once_in_order(wanted, observed):
     names = [one.name for one in planned(wanted, observed).changes]
 
     assert names == sorted(wanted.keys() | observed.managed())
+
+
+def test_a_plan_says_for_which_release_pip_will_run():
+    found = plan(
+        {"a": Wanted(default=release(A2)), "b": Wanted(default=release(B1))},
+        host(served(A1), on_disk=installed(A1)),
+        missing_bytes=lambda release: SIZE,
+        needs_pip=lambda release: release.ref == A2,
+    )
+
+    installs = [one for change in found.changes for one in change.installs]
+    assert [(one.ref, one.runs_pip) for one in installs] == [(A2, True), (B1, False)]
+    text = plan_text(found, server="http://host")
+    assert text.count("to fetch, pip installs its requirements\n") == 1

@@ -288,6 +288,15 @@ def test_settings_that_torchserve_ignores_are_told(host: Host) -> None:
     assert host.state() == {"cat": ("1.0.0", ["1.0.0"])}
 
 
+def test_an_archive_that_cannot_be_read_stops_no_plan(host: Host) -> None:
+    key = next(key for key in host.store.objects if "cat-1.0.0" in key)
+    host.store.delete(key)
+
+    plan, _ = host.plan({"cat": "1.0.0", "dog": "1.0.0"})
+
+    assert [change.name for change in plan.pending()] == ["cat", "dog"]
+
+
 def test_one_broken_model_does_not_stop_the_others(host: Host) -> None:
     host.server.script("cat-1.0.0", crashes=True, load_error="broken")
     recorder = Recorder()

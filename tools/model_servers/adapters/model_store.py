@@ -23,12 +23,12 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from model_servers.adapters import delta, disk, documents
+from model_servers.adapters import copying, delta, disk, documents, released_config
 from model_servers.adapters.entries import why_unusable
 from model_servers.adapters.releases import read_record
 from model_servers.adapters.requirements import Requirements
@@ -52,8 +52,6 @@ _OVERLAY = "overlay.json"
 
 _COPY_BELOW_BYTES = 2**20
 """Small files of a tree are copied for a model to run in, large ones shared."""
-
-_FICLONE = 0x40049409
 
 _PID_BYTES = 10
 """So many that writing over another process needs no room on the disk."""
@@ -102,6 +100,22 @@ class LocalModelStore:
             for part in member.parts()
         ]
         return missing_bytes(parts, self._local_segments())
+
+    def needs_pip(
+        self, release: Release, *, read_range: Callable[[int, int], bytes]
+    ) -> bool:
+        """Say whether this host lacks the packages that *release* requires."""
+        tree = self._trees / release.archive.sha256
+        manifest = (
+            _manifest(tree)
+            if tree.is_dir()
+            else released_config.manifest(release, read_range)
+        )
+        named = manifest["model"].get("requirementsFile")
+        return any(
+            member.path == named and not self._requirements.has(member.sha256)
+            for member in release.archive.members
+        )
 
     def release(self, ref: Ref) -> Release | None:
         """Give the document of an installed release; None if it is not installed."""
@@ -271,7 +285,7 @@ class LocalModelStore:
         disk.check_room(self._trees, files.missing_bytes(), what=str(release.ref))
         for member in members:
             if member.sha256 in shared:
-                _share(shared[member.sha256], partial / member.path)
+                copying.share(shared[member.sha256], partial / member.path)
         with delta.brought(
             [
                 Wanted(
@@ -311,7 +325,7 @@ class LocalModelStore:
             if file.stat().st_size < _COPY_BELOW_BYTES:
                 shutil.copyfile(file, target)
             else:
-                _share(file, target)
+                copying.share(file, target)
         # An archive cannot hold its own digest; a model that is asked can tell it.
         shutil.copyfile(tree.with_suffix(".json"), partial / RELEASE_MEMBER)
         if overlay:
@@ -378,20 +392,3 @@ def _write_overlay(work: Path, overlay: Overlay) -> None:
     config.unlink(missing_ok=True)  # a small file is a copy, a large one is shared
     config.write_text(with_overlay(own, overlay), "utf-8")
     (work / _OVERLAY).write_text(json.dumps(dict(overlay)), "utf-8")
-
-
-def _share(source: Path, target: Path) -> None:
-    """Give *target* the content of *source*: reflink, else hard link, else copy."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        with source.open("rb") as original, target.open("xb") as clone:
-            fcntl.ioctl(clone, _FICLONE, original.fileno())
-        target.chmod(0o444)
-    except OSError:
-        target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
-            target.chmod(0o444)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from model_servers.adapters import documents
 from model_servers.core.layout import MANIFEST
@@ -21,12 +22,21 @@ def serving(release: Release, read_range: ReadRange) -> Serving:
     Raises:
         OutsideError: it cannot be read, or has other bytes than were released.
     """
-    manifest = json.loads(_member(release, MANIFEST, read_range))
-    config = manifest["model"].get("configFile")
+    config = manifest(release, read_range)["model"].get("configFile")
     if config is None:
         return Serving()
     data, _ = documents.parse(_member(release, config, read_range).decode())
     return Serving.from_mapping(data)
+
+
+def manifest(release: Release, read_range: ReadRange) -> Mapping[str, Any]:
+    """Read what the archive of a release says of itself: one small, verified read.
+
+    Raises:
+        OutsideError: it cannot be read, or has other bytes than were released.
+    """
+    found: Mapping[str, Any] = json.loads(_member(release, MANIFEST, read_range))
+    return found
 
 
 def _member(release: Release, path: str, read_range: ReadRange) -> bytes:

@@ -41,16 +41,22 @@ class Requirements:
         Raises:
             OutsideError: pip failed or took too long; its output is kept.
         """
-        text = requirements.read_bytes()
-        digest = hashlib.sha256(self._identity + b"\0" + text).hexdigest()
-        target = self._folder / digest
+        target = self._target(hashlib.sha256(requirements.read_bytes()).hexdigest())
         if not target.is_dir():
-            partial = self._folder / f".partial-{digest}"
+            partial = target.with_name(f".partial-{target.name}")
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            self._pip(requirements, partial, log=self._folder / f"{digest}.log")
+            self._pip(requirements, partial, log=target.with_suffix(".log"))
             partial.rename(target)
         return target
+
+    def has(self, sha256: str) -> bool:
+        """Say whether those of the file with this digest are installed."""
+        return self._target(sha256).is_dir()
+
+    def _target(self, sha256: str) -> Path:
+        text = self._identity + b"\0" + sha256.encode()
+        return self._folder / hashlib.sha256(text).hexdigest()
 
     @cached_property
     def _identity(self) -> bytes:

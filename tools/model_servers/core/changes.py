@@ -38,6 +38,9 @@ class Install:
     overlay: Overlay = field(default_factory=dict)
     """What this host changes in its model config."""
 
+    runs_pip: bool = False
+    """Nothing on this host has its requirements yet, and pip takes its time."""
+
 
 @dataclass(frozen=True)
 class Register:

@@ -60,6 +60,7 @@ def plan(
     observed: HostState,
     *,
     missing_bytes: Callable[[Release], int],
+    needs_pip: Callable[[Release], bool],
     soak_s: float = 0.0,
     allow_downtime: bool = False,
 ) -> Plan:
@@ -73,11 +74,12 @@ def plan(
         desired: what each model should be served as.
         observed: what the host serves and has installed.
         missing_bytes: how much of a release the host would have to fetch.
+        needs_pip: whether the host lacks what a release requires.
         soak_s: how long a new default is watched before the old one goes.
         allow_downtime: a model that answers may be silent for a while.
     """
     agreed = consented(desired, observed, allow_downtime=allow_downtime)
-    planner = _Planner(observed, missing_bytes, soak_s)
+    planner = _Planner(observed, missing_bytes, needs_pip, soak_s)
     return Plan(
         tuple(
             planner.change(name, agreed[name])
@@ -159,6 +161,7 @@ class _Comparison:
 @dataclass(frozen=True)
 class _Planner(_Comparison):
     missing_bytes: Callable[[Release], int]
+    needs_pip: Callable[[Release], bool]
     soak_s: float
 
     def change(self, name: str, asked: Wanted | Refusal) -> Change:
@@ -266,6 +269,7 @@ class _Planner(_Comparison):
             self.missing_bytes(release),
             release.archive.size_bytes,
             overlay,
+            self.needs_pip(release),
         )
 
     def _reasons(self, asked: Wanted) -> Iterator[str]:

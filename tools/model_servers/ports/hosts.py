@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
@@ -55,6 +55,15 @@ class ModelStore(Protocol):
 
     def missing_bytes(self, release: Release) -> int:
         """Say how many bytes of *release* no tree on this host has."""
+
+    def needs_pip(
+        self, release: Release, *, read_range: Callable[[int, int], bytes]
+    ) -> bool:
+        """Say whether this host lacks the packages that *release* requires.
+
+        Raises:
+            OutsideError: what it requires cannot be read from its archive.
+        """
 
     def release(self, ref: Ref) -> Release | None:
         """Give the document of an installed release; None if it is not installed."""

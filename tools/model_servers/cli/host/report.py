@@ -87,7 +87,9 @@ def action_text(action: Action) -> str:
             own = ", ".join(f"{key} {value}" for key, value in overlay.items())
             return (
                 f"install {ref} {sha256[:12]}, {size(action.fetch_bytes)} of "
-                f"{size(action.full_bytes)} to fetch" + (f", with {own}" if own else "")
+                f"{size(action.full_bytes)} to fetch"
+                + (", pip installs its requirements" if action.runs_pip else "")
+                + (f", with {own}" if own else "")
             )
         case Register(ref=ref):
             return f"register {ref} and wait until it is ready"

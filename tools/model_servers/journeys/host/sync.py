@@ -31,6 +31,7 @@ from model_servers.journeys.host.acting import (
 )
 from model_servers.journeys.host.diary import Diary
 from model_servers.journeys.host.resolve import Resolve, Resolved
+from model_servers.journeys.released_bytes import ReleasedBytes
 from model_servers.ports import (
     ModelServer,
     ModelStore,
@@ -128,9 +129,17 @@ class Sync:
             desired,
             observed,
             missing_bytes=self.model_store.missing_bytes,
+            needs_pip=self._needs_pip,
             soak_s=self.policy.soak_s,
             allow_downtime=self.allows_downtime(allow),
         )
+
+    def _needs_pip(self, release: Release) -> bool:
+        read_range = ReleasedBytes(self.store, release).read_range
+        try:
+            return self.model_store.needs_pip(release, read_range=read_range)
+        except OutsideError:
+            return False  # an archive that cannot be read fails alone, when it comes
 
     def allows_downtime(self, allow: Collection[Override]) -> bool:
         """Say whether models may be silent for a while: now, or whenever they must."""
