@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from model_servers.core.changes import Plan, Sign
-from model_servers.core.host import HostState
-from model_servers.core.profile import Policy
+
+if TYPE_CHECKING:
+    from model_servers.core.host import HostState
+    from model_servers.core.profile import Policy
 
 
 class Override(Enum):

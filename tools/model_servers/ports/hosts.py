@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from model_servers.core.golden import GoldenCase, Request
-from model_servers.core.host import Installed, ServedVersion
-from model_servers.core.memory import Event, Memory
-from model_servers.core.names import Ref
-from model_servers.core.overlay import Overlay
-from model_servers.core.release import Release
-from model_servers.core.soak import Counts
-from model_servers.core.spec import Serving
-from model_servers.ports.stores import Chunks, OnBytes
+if TYPE_CHECKING:
+    from model_servers.core.golden import GoldenCase, Request
+    from model_servers.core.host import Installed, ServedVersion
+    from model_servers.core.memory import Event, Memory
+    from model_servers.core.names import Ref
+    from model_servers.core.overlay import Overlay
+    from model_servers.core.release import Release
+    from model_servers.core.soak import Counts
+    from model_servers.core.spec import Serving
+    from model_servers.ports.stores import Chunks, OnBytes
 
 NO_OVERLAY: Overlay = MappingProxyType({})
 """A model's own config as it is."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from model_servers.core.checkpoint import CheckpointFacts
-from model_servers.core.contribution import Contribution, Digests
-from model_servers.core.layout import Member
-from model_servers.core.objects import Begun, Chunk
-from model_servers.core.probe import ProbeOrder, ProbeReport
-from model_servers.core.release import Archive
-from model_servers.core.site.pages import Catalogue
-from model_servers.ports.stores import Content
+if TYPE_CHECKING:
+    from model_servers.core.checkpoint import CheckpointFacts
+    from model_servers.core.contribution import Contribution, Digests
+    from model_servers.core.layout import Member
+    from model_servers.core.objects import Begun, Chunk
+    from model_servers.core.probe import ProbeOrder, ProbeReport
+    from model_servers.core.release import Archive
+    from model_servers.core.site.pages import Catalogue
+    from model_servers.ports.stores import Content
 
 
 class Registry(Protocol):

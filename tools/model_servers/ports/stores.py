@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from model_servers.core.names import Ref, Version
-from model_servers.core.objects import Leftover, Movable, Moved, Part, Stored
-from model_servers.core.release import Release
+if TYPE_CHECKING:
+    from model_servers.core.names import Ref, Version
+    from model_servers.core.objects import Leftover, Movable, Moved, Part, Stored
+    from model_servers.core.release import Release
 
 OnBytes = Callable[[int], None]
 """Called with the number of bytes that have just been moved."""

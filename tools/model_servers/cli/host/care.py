@@ -5,19 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.host import wanted_releases
 from model_servers.core.names import Ref, Version
 from model_servers.core.presentation import visible
-from model_servers.core.profile import HostProfile
-from model_servers.core.pruning import Prunable
 from model_servers.errors import ExitStatus, OutsideError
-from model_servers.journeys.host.sync import Sync
-from model_servers.journeys.host.verify import Report
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.core.profile import HostProfile
+    from model_servers.core.pruning import Prunable
+    from model_servers.journeys.host.sync import Sync
+    from model_servers.journeys.host.verify import Report
 
 
 def add(group: Commands) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, wire
 from model_servers.cli.doctor import show
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.core.host_doctor import check
-from model_servers.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
+    from model_servers.errors import ExitStatus
 
 
 def add(group: Commands) -> None:

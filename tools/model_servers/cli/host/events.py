@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from model_servers.core.changes import Action, Change, action_mapping
-from model_servers.core.release import Release
 from model_servers.errors import ModelServersError, OutsideError
-from model_servers.journeys.host.acting import Verdict, Watcher
-from model_servers.ports import OnBytes
+
+if TYPE_CHECKING:
+    from model_servers.core.release import Release
+    from model_servers.journeys.host.acting import Verdict, Watcher
+    from model_servers.ports import OnBytes
 
 
 @dataclass(frozen=True)

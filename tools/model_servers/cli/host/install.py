@@ -6,12 +6,15 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, wire
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.core.units import Place, files
 from model_servers.errors import ExitStatus, RequestError
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
 
 _ALL = "all"
 

@@ -6,12 +6,11 @@ import argparse
 import json
 from collections.abc import Collection
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, render, wire
-from model_servers.cli.flags import Commands, Parser
 from model_servers.cli.host import report
 from model_servers.cli.host.planned import show
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.guards import Override
 from model_servers.core.names import Ref, Version
@@ -20,6 +19,10 @@ from model_servers.errors import ExitStatus, RequestError
 from model_servers.journeys.host.boot import write_boot
 from model_servers.journeys.host.rollback import Rollback
 from model_servers.journeys.host.status import Status
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands, Parser
+    from model_servers.cli.settings import Settings
 
 
 def add(group: Commands) -> None:

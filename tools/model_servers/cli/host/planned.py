@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from model_servers.cli.host import report
 from model_servers.cli.host.gpus import admission_mapping, admission_text
 from model_servers.cli.watch import say
-from model_servers.core.changes import Plan
 from model_servers.errors import ExitStatus
-from model_servers.journeys.host.planning import Planned
+
+if TYPE_CHECKING:
+    from model_servers.core.changes import Plan
+    from model_servers.journeys.host.planning import Planned
 
 _FORMS = {"text": report.plan_text, "markdown": report.plan_markdown}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_servers.cli.render import size, table
 from model_servers.core.changes import (
@@ -20,12 +20,14 @@ from model_servers.core.changes import (
     Soak,
     Unregister,
 )
-from model_servers.core.host import HostState
 from model_servers.core.lifecycle import Notice
-from model_servers.core.memory import Event
 from model_servers.core.names import Ref
 from model_servers.core.presentation import visible
-from model_servers.core.status import HostStatus
+
+if TYPE_CHECKING:
+    from model_servers.core.host import HostState
+    from model_servers.core.memory import Event
+    from model_servers.core.status import HostStatus
 
 Notices = Mapping[Ref, Notice]
 

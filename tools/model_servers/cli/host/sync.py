@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, wire
-from model_servers.cli.flags import Commands, Parser
 from model_servers.cli.host import care, doctor, install, pins, report, watch
 from model_servers.cli.host.events import events
 from model_servers.cli.host.planned import show, tell_refused
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.errors import ExitStatus
 from model_servers.journeys.host.status import Status
 from model_servers.journeys.host.sync import reviewed
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands, Parser
+    from model_servers.cli.settings import Settings
 
 
 def add(commands: Commands) -> None:

@@ -11,16 +11,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, wire
-from model_servers.cli.flags import Commands
-from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say, watcher
 from model_servers.core.changes import Plan
 from model_servers.core.watching import Outcome, Round, Tally, metrics_text
 from model_servers.errors import ExitStatus, ModelServersError, RefusedError
 from model_servers.journeys.host.status import Status
 from model_servers.journeys.host.watch import Watch
+
+if TYPE_CHECKING:
+    from model_servers.cli.flags import Commands
+    from model_servers.cli.settings import Settings
 
 _INTERVAL_S = 60.0
 

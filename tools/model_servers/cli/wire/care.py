@@ -7,18 +7,20 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_servers.cli.settings import Settings
 from model_servers.cli.wire.hosts import model_store, model_store_path, sync
 from model_servers.cli.wire.stores import host_store
-from model_servers.core.gpus import Gpus
-from model_servers.core.profile import HostProfile
-from model_servers.journeys.host.admission import Admit
-from model_servers.journeys.host.doctor import LookAtHost
-from model_servers.journeys.host.planning import Planning
-from model_servers.journeys.host.prune import Prune
-from model_servers.journeys.host.sync import Sync
-from model_servers.journeys.host.verify import Verify
+
+if TYPE_CHECKING:
+    from model_servers.core.gpus import Gpus
+    from model_servers.core.profile import HostProfile
+    from model_servers.journeys.host.doctor import LookAtHost
+    from model_servers.journeys.host.planning import Planning
+    from model_servers.journeys.host.prune import Prune
+    from model_servers.journeys.host.sync import Sync
+    from model_servers.journeys.host.verify import Verify
 
 
 class _Probe:
@@ -26,6 +28,8 @@ class _Probe:
 
     def gpus(self) -> Gpus:
         """Look at all of them."""
+        from model_servers.core.gpus import Gpus
+
         try:
             from model_servers.adapters import nvml
         except ModuleNotFoundError:
@@ -42,6 +46,8 @@ class _Probe:
 def planning(host: HostProfile, journey: Sync) -> Planning:
     """Give the planning of what a sync journey does, within this machine's GPUs."""
     from model_servers.adapters import released_config
+    from model_servers.journeys.host.admission import Admit
+    from model_servers.journeys.host.planning import Planning
 
     return Planning(
         sync=journey,
@@ -59,6 +65,7 @@ def verify(settings: Settings, host: HostProfile) -> Verify:
     """Give the check of what this host has unpacked."""
     from model_servers.adapters.releases import StoredReleases
     from model_servers.adapters.trees import LocalTrees
+    from model_servers.journeys.host.verify import Verify
 
     at = host_store(settings, host)
     return Verify(
@@ -69,6 +76,7 @@ def verify(settings: Settings, host: HostProfile) -> Verify:
 def prune(host: HostProfile, *, temp: Path | None) -> Prune:
     """Give the pruning of this host's disk."""
     from model_servers.adapters.leftovers import LocalLeftovers
+    from model_servers.journeys.host.prune import Prune
 
     return Prune(
         leftovers=LocalLeftovers(model_store_path(host), temp=temp, now_s=time.time()),
@@ -94,6 +102,7 @@ def look_at_host(settings: Settings, host: HostProfile) -> LookAtHost:
     """Give what collects the facts about this host."""
     from model_servers.adapters.host_machine import HostMachine
     from model_servers.adapters.trees import LocalTrees
+    from model_servers.journeys.host.doctor import LookAtHost
 
     journey = sync(settings, host)
     path = model_store_path(host)

@@ -13,21 +13,20 @@ from typing import TYPE_CHECKING
 
 from model_servers.cli.settings import Settings
 from model_servers.cli.wire.stores import channels, host_store
-from model_servers.core.names import Ref
-from model_servers.core.profile import HostProfile
-from model_servers.core.spec import Serving
 from model_servers.errors import RequestError
-from model_servers.journeys.examine import Examine
-from model_servers.journeys.host.diary import Diary
-from model_servers.journeys.host.resolve import Resolve
-from model_servers.journeys.host.sync import Sync
-from model_servers.journeys.loading import Entries
-from model_servers.journeys.workbench import Workbench
 
 if TYPE_CHECKING:
     from model_servers.adapters.model_store import LocalModelStore
     from model_servers.adapters.requirements import Requirements
     from model_servers.adapters.torchserve_process import Addresses
+    from model_servers.core.names import Ref
+    from model_servers.core.profile import HostProfile
+    from model_servers.core.spec import Serving
+    from model_servers.journeys.examine import Examine
+    from model_servers.journeys.host.diary import Diary
+    from model_servers.journeys.host.sync import Sync
+    from model_servers.journeys.loading import Entries
+    from model_servers.journeys.workbench import Workbench
     from model_servers.ports import (
         ModelServer,
         ModelStore,
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 def profile(settings: Settings) -> HostProfile:
     """Read the host profile; its findings are a usage error of this host."""
     from model_servers.adapters import documents
+    from model_servers.core.profile import HostProfile
 
     path = settings.profile
     try:
@@ -65,6 +65,8 @@ def sync(settings: Settings, host: HostProfile) -> Sync:
     from model_servers.adapters.key_file import KeyFile
     from model_servers.adapters.releases import StoredReleases
     from model_servers.adapters.torchserve_api import TorchServeApi, TorchServeMetrics
+    from model_servers.journeys.host.resolve import Resolve
+    from model_servers.journeys.host.sync import Sync
 
     at = host_store(settings, host)
     here = model_store(host)
@@ -94,6 +96,7 @@ def diary(host: HostProfile) -> Diary:
     """Give what a host remembers, to be written by whoever runs this."""
     from model_servers.adapters import person
     from model_servers.adapters.host_memory import FileHostMemory
+    from model_servers.journeys.host.diary import Diary
 
     config = None if host.config is None else Path(host.config)
     memory = FileHostMemory(model_store_path(host), config=config)
@@ -165,6 +168,7 @@ def workbench(
         folder: where it keeps what a second run can use again, and its logs.
     """
     from model_servers.adapters.model_store import LocalModelStore
+    from model_servers.journeys.workbench import Workbench
 
     store = LocalModelStore(folder / "model_store", python=sys.executable)
     with (
@@ -212,5 +216,6 @@ def requirements(folder: Path) -> Requirements:
 def examine(at: ModelServer) -> Examine:
     """Give the journey that examines what a server of this machine serves."""
     from model_servers.adapters import processes
+    from model_servers.journeys.examine import Examine
 
     return Examine(server=at, memory_mib=processes.memory_mib)
