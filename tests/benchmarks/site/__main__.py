@@ -24,6 +24,7 @@ from model_servers.adapters.releases import StoredReleases
 from model_servers.core.layout import HANDLER_FILES
 from model_servers.core.names import Ref, Version
 from model_servers.core.release import Archive, Release, ReleasedMember, release_key
+from model_servers.core.verdicts import Answered, Passed
 from model_servers.journeys.catalog import Catalog
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -153,6 +154,18 @@ def _release(ref: Ref, commit: str) -> Release:
         git_commit=commit,
         toolchain={"handler": _digest("handler")},
         resources={"gpu_memory_mib": 256},
+        tested=(_passed("cpu"), _passed("gpu")),
+    )
+
+
+def _passed(device: str) -> Passed:
+    return Passed(
+        device=device,
+        golden=tuple(Answered(case=str(i), latency_ms=3.25) for i in range(4)),
+        load_s=2.5,
+        p50_ms=3.25,
+        p95_ms=7.5,
+        memory_mib=412,
     )
 
 
