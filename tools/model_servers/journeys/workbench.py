@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import posixpath
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from model_servers.core.golden import GoldenCase
 from model_servers.core.names import Ref, Version
-from model_servers.core.release import Release
 from model_servers.journeys.build import Build, Recipe
 from model_servers.journeys.loading import Loading
-from model_servers.ports import ModelServer, ModelStore, Registry
+from model_servers.ports import Content, ModelServer, ModelStore, Registry
+
+_CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +29,13 @@ class Workbench:
         return Loading(server=self.server, entries=self.model_store)
 
     def install(self, build: Build, recipe: Recipe) -> Ref:
-        """Build a model and install it as a host would, without a store."""
-        with tempfile.TemporaryDirectory(prefix="ms-bench-") as folder:
-            built = build.write(recipe, Path(folder))
-            self._install(build.release(recipe, built.archive), built.path)
+        """Install a model as a host would, without a store and without an archive."""
+        archive, content = build.content(recipe)
+        self.model_store.install(
+            build.release(recipe, archive),
+            chunks=partial(_chunks, content),
+            on_bytes=lambda _: None,
+        )
         return recipe.spec.ref
 
     def load(self, build: Build, recipe: Recipe) -> Ref:
@@ -55,13 +57,10 @@ class Workbench:
         self.server.unregister(ref.name, str(ref.version))
         self.model_store.forget(ref)
 
-    def _install(self, release: Release, archive: Path) -> None:
-        def chunks(offset: int, length: int) -> Iterator[bytes]:
-            with archive.open("rb") as stream:
-                stream.seek(offset)
-                yield stream.read(length)
 
-        self.model_store.install(release, chunks=chunks, on_bytes=lambda _: None)
+def _chunks(content: Content, offset: int, length: int) -> Iterator[bytes]:
+    for start in range(offset, offset + length, _CHUNK_BYTES):
+        yield content.read(start, min(_CHUNK_BYTES, offset + length - start))
 
 
 def as_version(recipe: Recipe, version: Version) -> Recipe:
