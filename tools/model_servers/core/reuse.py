@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from model_servers.core.delta import copies
 from model_servers.core.objects import Copied, Part, Sent
 from model_servers.core.release import Archive, ReleasedMember
-from model_servers.core.segments import Run as Bytes
+from model_servers.core.segments import Cut, Segment
 
 PART_MIN_BYTES = 5 * 2**20
 """Every part but the last has at least this size.
@@ -19,10 +21,25 @@ Source: S3's limits of multipart uploads (EntityTooSmall).
 SENT_PART_BYTES = 16 * 2**20
 COPIED_PART_BYTES = 256 * 2**20
 PARTS_MAX = 9_000
-"""S3 takes 10,000; splitting evenly may make some more than the division says."""
+"""S3 takes 10,000."""
 
 HEAD_MAX_BYTES = 64 * 2**10
-"""The longest run before a member that is compared to be copied with it."""
+"""The longest run before a known one that is compared to be copied with it."""
+
+_WORTH_BYTES = 16 * 2**10
+"""A shorter run costs less to send than to look what stands before it."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Where an object of the store holds the bytes of one digest."""
+
+    key: str
+    runs: Cut
+
+
+Holdings = Mapping[str, Sequence[Held]]
+"""By digest; of several places all are in one object."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +54,19 @@ class Run:
         """The offset behind it."""
         return self.offset + self.source.length
 
-    def extended(self, head: int) -> Run:
-        """Give the run that starts *head* bytes earlier, here and there."""
+    def head(self, length: int) -> Run:
+        """Give the bytes before it, here and there."""
         source = self.source
-        return Run(
-            self.offset - head,
-            Copied(source.key, source.offset - head, source.length + head),
+        before = Copied(source.key, source.offset - length, length)
+        return Run(self.offset - length, before)
+
+    def goes_on_with(self, other: Run) -> bool:
+        """Say whether *other* follows it, here and there."""
+        here, there = self.source, other.source
+        return (self.end, here.key, here.offset + here.length) == (
+            other.offset,
+            there.key,
+            there.offset,
         )
 
 
@@ -51,32 +75,42 @@ def checkpoint_key(sha256: str) -> str:
     return f"checkpoints/sha256/{sha256}"
 
 
-def holdings(key: str, members: Iterable[ReleasedMember]) -> dict[str, Copied]:
+def holdings(key: str, members: Iterable[ReleasedMember]) -> dict[str, list[Held]]:
     """Say where an archive of the store holds which bytes, by their digest."""
-    return {
-        sha256: Copied(key, *place)
-        for member in members
-        for sha256, place in ((member.sha256, member.run), *_segments(member))
-    }
+    found: defaultdict[str, list[Held]] = defaultdict(list)
+    for member in members:
+        for part in (Segment((member.run,), member.sha256), *member.segments):
+            found[part.sha256].append(Held(key, part.runs))
+    return dict(found)
 
 
-def known_runs(archive: Archive, held: Mapping[str, Copied]) -> list[Run]:
-    """Give the runs of *archive* that are *held*, joined where both sides allow it."""
-    runs: list[Run] = []
-    for sha256, place in sorted(_parts(archive, held), key=lambda part: part[1]):
-        source = held.get(sha256)
-        if source is None or source.length != place.length or not place.length:
-            continue
-        if runs and _continues(runs[-1], place.offset, source):
-            last = runs.pop()
-            length = last.source.length + source.length
-            runs.append(replace(last, source=replace(last.source, length=length)))
+def known_runs(archive: Archive, held: Holdings) -> list[Run]:
+    """Give the runs of *archive* that are *held*, joined where both sides allow it.
+
+    Short ones are left to what is compared around them.
+    """
+    runs = joined(
+        run
+        for part in _parts(archive, held)
+        for run in _known(part, held.get(part.sha256, ()))
+    )
+    return [run for run in runs if run.source.length >= _WORTH_BYTES]
+
+
+def joined(runs: Iterable[Run]) -> list[Run]:
+    """Make one run of those that follow each other here and there."""
+    found: list[Run] = []
+    for run in sorted(runs, key=lambda run: run.offset):
+        if found and found[-1].goes_on_with(run):
+            last = found[-1].source
+            longer = replace(last, length=last.length + run.source.length)
+            found[-1] = replace(found[-1], source=longer)
         else:
-            runs.append(Run(place.offset, source))
-    return [run for run in runs if run.source.length >= PART_MIN_BYTES]
+            found.append(run)
+    return found
 
 
-def wanted_members(archive: Archive, held: Mapping[str, Copied]) -> list[str]:
+def wanted_members(archive: Archive, held: Holdings) -> list[str]:
     """Give the digests of members worth looking for, that are not *held*."""
     return [
         member.sha256
@@ -85,18 +119,21 @@ def wanted_members(archive: Archive, held: Mapping[str, Copied]) -> list[str]:
     ]
 
 
-def heads(runs: Iterable[Run]) -> Iterator[tuple[Run, int]]:
-    """Yield the runs with few bytes before them, and how many.
+def heads(runs: Iterable[Run]) -> Iterator[Run]:
+    """Yield the few bytes before each run, which the store may have before it too.
 
-    A zip has a header before each member, which no digest covers. Where the store
-    has the same header before the same member, both are one run.
+    A zip has a header before each member, and a checkpoint one before each tensor,
+    which no digest covers, or only one that covers all of them. Where the store has
+    the same header between the same tensors, all three are one run. Where even that
+    would be too short for a part, none is worth a look.
     """
-    end = 0
-    for run in runs:
-        gap = run.offset - end
-        if 0 < gap <= min(HEAD_MAX_BYTES, run.source.offset):
-            yield run, gap
-        end = run.end
+    for chain in _chains([Run(0, Copied("", 0, 0)), *runs]):
+        if chain[-1].end - chain[0].offset < PART_MIN_BYTES:
+            continue
+        for before, run in pairwise(chain):
+            gap = run.offset - before.end
+            if 0 < gap <= run.source.offset:
+                yield run.head(gap)
 
 
 def plan_parts(size_bytes: int, runs: Iterable[Run]) -> list[Part]:
@@ -106,11 +143,12 @@ def plan_parts(size_bytes: int, runs: Iterable[Run]) -> list[Part]:
     bytes; a run that would become too short for a part is sent whole.
     """
     parts: list[Part] = []
+    least = _least_bytes(size_bytes)
     done = 0
     for run in runs:
         sent = run.offset - done
-        missing = max(0, PART_MIN_BYTES - sent) if sent else 0
-        if run.source.length - missing < PART_MIN_BYTES:
+        missing = max(0, least - sent) if sent else 0
+        if run.source.length - missing < least:
             continue
         parts += _sent(done, sent + missing, size_bytes)
         source = run.source
@@ -128,25 +166,43 @@ def whole_file(size_bytes: int) -> list[Part]:
     return plan_parts(size_bytes, ()) or [Sent(0, 0)]
 
 
-def _parts(archive: Archive, held: Mapping[str, Copied]) -> Iterator[tuple[str, Bytes]]:
+def _parts(archive: Archive, held: Holdings) -> Iterator[Segment]:
+    """Yield members that are held whole, and the segments of the others."""
     for member in archive.members:
         if member.sha256 in held:
-            yield member.sha256, member.run
+            yield Segment((member.run,), member.sha256)
         else:
-            yield from _segments(member)
+            yield from member.segments
 
 
-def _segments(member: ReleasedMember) -> Iterator[tuple[str, Bytes]]:
-    """Yield the segments that are one run; the others have only small tensors."""
-    for part in member.parts():
-        if len(part.runs) == 1:
-            yield part.sha256, part.runs[0]
+def _known(part: Segment, places: Sequence[Held]) -> Iterator[Run]:
+    """Yield the runs of a segment that is held.
+
+    Equal tensors have one digest. The nearest of them is the one whose neighbours are
+    this one's too.
+    """
+    start = part.runs[0].offset
+    near = sorted(places, key=lambda place: abs(place.runs[0].offset - start))
+    for place in near[:1]:
+        if sum(run.length for run in place.runs) == part.length:
+            for there, here, length in copies(place.runs, part.runs):
+                yield Run(here, Copied(place.key, there, length))
 
 
-def _continues(run: Run, offset: int, source: Copied) -> bool:
-    here = run.end == offset
-    there = run.source.offset + run.source.length == source.offset
-    return here and there and run.source.key == source.key
+def _chains(runs: Iterable[Run]) -> Iterator[list[Run]]:
+    """Yield runs together that have only few bytes between them."""
+    chain: list[Run] = []
+    for run in runs:
+        if chain and run.offset - chain[-1].end > HEAD_MAX_BYTES:
+            yield chain
+            chain = []
+        chain.append(run)
+    yield chain
+
+
+def _least_bytes(size_bytes: int) -> int:
+    """Give the least size of a part with which there are not too many of them."""
+    return max(PART_MIN_BYTES, -(-size_bytes // PARTS_MAX))
 
 
 def _sent(offset: int, length: int, size_bytes: int) -> list[Part]:
@@ -154,8 +210,8 @@ def _sent(offset: int, length: int, size_bytes: int) -> list[Part]:
 
 
 def _split(part: Part, length: int, size_bytes: int) -> list[Part]:
-    """Cut a part evenly, so that no piece is smaller than S3 takes."""
-    most = max(length, -(-size_bytes // PARTS_MAX))
+    """Cut a part evenly, so that no piece is smaller than a part may be."""
+    most = max(length, 2 * _least_bytes(size_bytes))
     count = -(-part.length // most)
     ends = [part.length * number // count for number in range(count + 1)]
     return [

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 
 from model_servers.core.names import Ref
-from model_servers.core.objects import Copied, Part
+from model_servers.core.objects import Part
 from model_servers.core.release import Archive, Release
 from model_servers.core.reuse import (
+    Held,
+    Holdings,
     Run,
     checkpoint_key,
     heads,
     holdings,
+    joined,
     known_runs,
     plan_parts,
     wanted_members,
     whole_file,
 )
+from model_servers.core.segments import Run as Bytes
 from model_servers.errors import OutsideError
 from model_servers.ports import Content, Releases, Store
 
 _RELEASES_LOOKED_AT = 8
+
+_HEADS_MAX = 8192
+"""More than the tensors of a checkpoint that have segments of their own."""
+
+_PARALLEL_READS = 16
 
 
 def parts_of(
@@ -40,17 +51,13 @@ def parts_of(
         return whole_file(archive.size_bytes)
     held = _held(release, store, releases)
     runs = known_runs(archive, held)
-    with_heads = {
-        run: run.extended(head)
-        for run, head in heads(runs)
-        if _is_same_head(run, head, content, store)
-    }
-    return plan_parts(archive.size_bytes, [with_heads.get(run, run) for run in runs])
+    same = _same(islice(heads(runs), _HEADS_MAX), content, store)
+    return plan_parts(archive.size_bytes, joined([*runs, *same]))
 
 
-def _held(release: Release, store: Store, releases: Releases) -> dict[str, Copied]:
+def _held(release: Release, store: Store, releases: Releases) -> Holdings:
     """Look for large members in earlier releases, then among the checkpoints."""
-    held: dict[str, Copied] = {}
+    held: dict[str, Sequence[Held]] = {}
     versions = reversed(releases.versions(release.ref.name))
     for version in islice(versions, _RELEASES_LOOKED_AT):
         earlier = releases.find(Ref(release.ref.name, version))
@@ -61,29 +68,33 @@ def _held(release: Release, store: Store, releases: Releases) -> dict[str, Copie
     return {**held, **_checkpoints(release.archive, held, store)}
 
 
-def _checkpoints(
-    archive: Archive, held: dict[str, Copied], store: Store
-) -> dict[str, Copied]:
+def _checkpoints(archive: Archive, held: Holdings, store: Store) -> Holdings:
     found = {
         sha256: (key, store.stat(key))
         for sha256 in wanted_members(archive, held)
         for key in [checkpoint_key(sha256)]
     }
     return {
-        sha256: Copied(key, 0, stored.size_bytes)
+        sha256: [Held(key, (Bytes(0, stored.size_bytes),))]
         for sha256, (key, stored) in found.items()
         if stored is not None
     }
 
 
-def _is_same_head(run: Run, head: int, content: Content, store: Store) -> bool:
-    """Compare what stands before a run here and there.
+def _same(candidates: Iterable[Run], content: Content, store: Store) -> list[Run]:
+    """Pick the runs whose bytes are the same here and there.
 
     Where the other archive is damaged or gone, copying it fails too, and then
     everything is sent.
     """
-    source = run.source
-    here = content.read(run.offset - head, head)
-    with suppress(OutsideError):
-        return here == store.read_range(source.key, source.offset - head, head)
-    return False
+
+    def is_same(run: Run) -> bool:
+        source = run.source
+        here = content.read(run.offset, source.length)
+        return here == store.read_range(source.key, source.offset, source.length)
+
+    candidates = list(candidates)
+    with ThreadPoolExecutor(_PARALLEL_READS) as pool, suppress(OutsideError):
+        answers = list(pool.map(is_same, candidates))
+        return [run for run, same in zip(candidates, answers, strict=True) if same]
+    return []
