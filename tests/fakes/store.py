@@ -135,13 +135,14 @@ class MemoryStore:
         self._called("compose", key)
         if key in self.objects:
             return Moved()
-        data = content.read(0, content.size_bytes)
-        on_bytes(len(data))
+        on_bytes(content.size_bytes)
         if self._cannot_copy and any(isinstance(part, Copied) for part in parts):
+            data = content.read(0, content.size_bytes)
             self.objects[key] = data
             moved = Moved(sent_bytes=len(data), why_not_copied=self._cannot_copy)
         else:
-            self.objects[key] = b"".join(self._bytes_of(part, data) for part in parts)
+            pieces = [self._bytes_of(part, content) for part in parts]
+            self.objects[key] = b"".join(pieces)
             moved = Moved(
                 sent_bytes=sum(part.length for part in parts if isinstance(part, Sent)),
                 copied_bytes=sum(
@@ -171,10 +172,10 @@ class MemoryStore:
         self._called("abort", leftover.key)
         self.left = [one for one in self.left if one != leftover]
 
-    def _bytes_of(self, part: Part, data: bytes) -> bytes:
+    def _bytes_of(self, part: Part, content: Content) -> bytes:
         match part:
             case Sent(offset, length):
-                return data[offset : offset + length]
+                return content.read(offset, length)
             case Copied(key, offset, length):
                 return self.objects[key][offset : offset + length]
 

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import re
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from fakes.store import MemoryStore
 from fakes.watcher import Quiet
-from model_servers.adapters.archive_folder import ArchiveFolder
 from model_servers.adapters.checkout import Checkout
-from model_servers.adapters.file_content import FileContent
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.mar import MarWriter
+from model_servers.adapters.passing_archives import PassingArchives
 from model_servers.adapters.releases import StoredReleases
+from model_servers.adapters.s3_store import S3Store
 from model_servers.core.index import Index
 from model_servers.core.lifecycle import Notice, State
 from model_servers.core.names import Ref, Version
 from model_servers.core.objects import Moved
 from model_servers.core.release import Release, release_key
+from model_servers.core.segments import SEGMENT_MAX_BYTES
 from model_servers.errors import (
     ModelServersError,
     OutsideError,
@@ -34,12 +37,15 @@ from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.mirror import Mirror
 from model_servers.journeys.publish import Publish
 from model_servers.ports import ProbedStore
+from servers.s3 import S3Server
 from zoo import HANDLER, checkpoint_of, make_model
 
 WEIGHTS_BYTES = 66 * 2**20
 """Three segments, so that some can be missing."""
 
 FEW_BYTES = 2**18
+"""A version has fewer beside its weights."""
+
 REFS = ("cat@1.0.0", "cat@1.1.0", "dog@2.0.0")
 YANKED = Notice(state=State.YANKED, reason="wrong labels", date="2026-01-02")
 
@@ -94,8 +100,7 @@ def mirror(source: MemoryStore, target: ProbedStore) -> Mirror:
         source_releases=StoredReleases(source),
         target=target,
         target_releases=StoredReleases(target),
-        content_of=FileContent,
-        archives=ArchiveFolder(Path("on their way"), stored=stored),
+        archives=PassingArchives(Path("on their way"), stored=stored),
     )
 
 
@@ -223,27 +228,63 @@ def test_bytes_that_two_versions_share_come_once(
 
     run(heavy, target)
 
-    assert heavy.given_bytes < WEIGHTS_BYTES + FEW_BYTES
+    assert heavy.given_bytes < WEIGHTS_BYTES + 2 * FEW_BYTES
+    assert_whole(target, "cat@1.0.0", "cat@1.1.0")
+    assert list(Path("on their way").iterdir()) == []
+
+
+def assert_whole(target: ProbedStore, *texts: str) -> None:
     releases = StoredReleases(target)
-    for ref in (Ref.parse("cat@1.0.0"), Ref.parse("cat@1.1.0")):
-        release = releases.find(ref)
+    for text in texts:
+        release = releases.find(Ref.parse(text))
         assert release is not None
         size_bytes = release.archive.size_bytes
         data = target.read_range(release.key, 0, size_bytes)
         assert hashlib.sha256(data).hexdigest() == release.archive.sha256
-    assert list(Path("on their way").iterdir()) == []
 
 
-def test_a_folder_lends_the_bytes_of_an_earlier_run(
-    heavy: Counting, tmp_path: Path
+@pytest.mark.parametrize("kind", ["folder", "store"])
+def test_the_target_has_the_bytes_of_an_earlier_run(
+    heavy: Counting, tmp_path: Path, kind: str
 ) -> None:
-    target = LocalStore(tmp_path / "target")
+    target = LocalStore(tmp_path / "target") if kind == "folder" else MemoryStore()
     run(heavy, target, "cat@1.0.0")
     heavy.given_bytes = 0
 
     run(heavy, target, "cat@1.1.0")
 
     assert heavy.given_bytes < FEW_BYTES
+
+
+def test_a_target_in_s3_gets_what_it_lacks_and_what_proves_its_copies(
+    heavy: Counting, moto_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = in_s3(moto_server, monkeypatch)
+    run(heavy, target, "cat@1.0.0")
+    heavy.given_bytes = 0
+
+    run(heavy, target, "cat@1.1.0")
+
+    last_segment_bytes = WEIGHTS_BYTES % SEGMENT_MAX_BYTES
+    assert heavy.given_bytes < last_segment_bytes + FEW_BYTES
+    assert_whole(target, "cat@1.1.0")
+
+
+def test_a_target_that_cannot_copy_gets_all_bytes(heavy: Counting) -> None:
+    target = MemoryStore(cannot_copy="it cannot")
+
+    run(heavy, target)
+
+    assert_whole(target, "cat@1.0.0", "cat@1.1.0")
+    assert list(Path("on their way").iterdir()) == []
+
+
+def in_s3(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Store:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", server.secret_key)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    return S3Store("releases", uuid.uuid4().hex, endpoint_url=server.endpoint_url)
 
 
 def test_what_has_come_is_not_fetched_again(
@@ -258,6 +299,26 @@ def test_what_has_come_is_not_fetched_again(
     run(heavy, target, "cat@1.0.0")
 
     assert release_key(Ref.parse("cat@1.0.0")) in target.objects
+
+
+def test_what_is_left_of_a_release_that_another_machine_copied_is_taken_away(
+    heavy: Counting,
+    target: MemoryStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heavy.most_bytes = WEIGHTS_BYTES - FEW_BYTES
+    with pytest.raises(OutsideError, match="the network is gone"):
+        run(heavy, target, "cat@1.0.0")
+    heavy.most_bytes = 2**60
+    with monkeypatch.context() as elsewhere:
+        elsewhere.chdir(tmp_path)
+        run(heavy, target, "cat@1.0.0")
+    assert list(Path("on their way").iterdir()) != []
+
+    run(heavy, target, "cat@1.0.0")
+
+    assert list(Path("on their way").iterdir()) == []
 
 
 def test_an_archive_that_is_here_is_not_fetched_again(heavy: Counting) -> None:

@@ -7,7 +7,7 @@ it, with a journal; both are found again after a crash and gone in the end.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,15 +29,9 @@ _CHUNK_BYTES = 4 * 2**20
 class ArchiveFolder:
     """Archives by the names that ``ms build`` gives them."""
 
-    def __init__(self, root: Path, *, stored: Path | None = None) -> None:
-        """Name the folder.
-
-        Args:
-            root: the folder; it may be missing.
-            stored: the folder of a store, whose archives give bytes too.
-        """
+    def __init__(self, root: Path) -> None:
+        """Name the folder; it may be missing."""
         self._root = root
-        self._stored = stored
 
     def path(self, ref: Ref) -> Path:
         """Say where the archive of a release is, or would be."""
@@ -101,21 +95,10 @@ class ArchiveFolder:
                 disk.sync(self._root)
         return target
 
-    def remove(self, ref: Ref) -> None:
-        """Take an archive away; done if it is not here."""
-        path = self.path(ref)
-        with disk.failures(f"removing {path}"):
-            path.unlink(missing_ok=True)
-
     def _places(self, here: Iterable[Release]) -> Mapping[str, Place]:
         places: dict[str, Place] = {}
         for release in here:
-            for path in self._paths(release):
-                if path.is_file():
-                    places |= places_in_archive(release.archive, str(path))
+            path = self.path(release.ref)
+            if path.is_file():
+                places |= places_in_archive(release.archive, str(path))
         return places
-
-    def _paths(self, release: Release) -> Iterator[Path]:
-        if self._stored is not None:
-            yield self._stored / release.key
-        yield self.path(release.ref)

@@ -37,6 +37,8 @@ class Files:
     """The files to be filled, and how long each of them will be."""
 
     lengths: Mapping[str, int]
+    are_sparse: bool = False
+    """Whether only some of their bytes will be there, so that no room is taken."""
 
     def missing_bytes(self) -> int:
         """Say how much room on the disk they will take beside what they have."""
@@ -64,7 +66,7 @@ class Files:
                     path.chmod(0o644)
             with _opened(name, os.O_RDWR | os.O_CREAT) as file:
                 os.ftruncate(file, length)
-                if length:
+                if length and not self.are_sparse:
                     os.posix_fallocate(file, 0, length)
 
     def sync(self) -> None:
@@ -104,13 +106,70 @@ def brought(
         OSError: the disk is full or cannot be written.
     """
     with _locked(journal) as log:
-        files.reserve()
-        with write_back(files.sync) as behind, ThreadPoolExecutor(_IN_FLIGHT) as pool:
-            work = _Work(log, chunks, on_bytes, behind)
-            _bring(wanted, work, pool, before=_lines(log), local=local)
+        with _filled(log, files, local=local, chunks=chunks) as filling:
+            filling.bring(wanted, on_bytes)
         files.sync()
         yield
         journal.unlink()
+
+
+@contextmanager
+def passing(
+    files: Files, *, local: Mapping[str, Place], journal: Path, chunks: Chunks
+) -> Iterator[Filling]:
+    """Give what fills *files* with the segments that are asked for in the block.
+
+    They and the journal are gone after it, unless it fails: then, as when it is
+    killed, the next run finds what has come, as ``brought`` does.
+    """
+    with _locked(journal) as log:
+        with _filled(log, files, local=local, chunks=chunks) as filling:
+            yield filling
+        for path in (*map(Path, files.lengths), journal):
+            path.unlink(missing_ok=True)
+
+
+@dataclass
+class Filling:
+    """Brings segments into files that are being filled."""
+
+    log: int
+    chunks: Chunks
+    local: Mapping[str, Place]
+    behind: WriteBack
+    pool: ThreadPoolExecutor
+    done: set[str] = field(default_factory=set)
+    """Keys of those that are there, verified."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def has(self, wanted: Wanted) -> bool:
+        """Say whether a segment has been brought."""
+        return wanted.key in self.done
+
+    def bring(self, wanted: Iterable[Wanted], on_bytes: OnBytes) -> None:
+        """Bring what is not there yet; several threads may ask for the same.
+
+        Raises:
+            OutsideError: wrong bytes came, or the source failed.
+            OSError: the disk is full or cannot be written.
+        """
+        with self.lock:
+            rest = [one for one in wanted if not self.has(one)]
+            if rest:
+                work = _Work(self.log, self.chunks, on_bytes, self.behind)
+                before = _lines(self.log)
+                _bring(rest, work, self.pool, before=before, local=self.local)
+                self.done |= {one.key for one in rest}
+
+
+@contextmanager
+def _filled(
+    log: int, files: Files, *, local: Mapping[str, Place], chunks: Chunks
+) -> Iterator[Filling]:
+    files.reserve()
+    with write_back(files.sync) as behind, ThreadPoolExecutor(_IN_FLIGHT) as pool:
+        yield Filling(log, chunks, local, behind, pool)
 
 
 def _bring(

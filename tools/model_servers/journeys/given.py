@@ -10,6 +10,7 @@ from model_servers.errors import RefusedError, RequestError
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.probe import refuse_unless_create_only
 from model_servers.journeys.publish import PublishWatcher, release_archive
+from model_servers.journeys.reuse import parts_of
 from model_servers.ports import Content, ProbedStore, Releases
 
 
@@ -56,11 +57,14 @@ class PublishGiven:
         catalog = Catalog(store=self.store, releases=self.releases)
         if not is_there:
             refuse_unless_create_only(self.store, catalog)
+            store, releases = self.store, self.releases
+            parts = parts_of(release, content, store=store, releases=releases)
             moved = release_archive(
                 release,
                 content,
-                store=self.store,
-                releases=self.releases,
+                parts,
+                store=store,
+                releases=releases,
                 on_bytes=watcher.uploading(release),
             )
             watcher.released(release, moved)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 from model_servers.core.index import Index
 from model_servers.core.lifecycle import Notice
 from model_servers.core.names import Ref, Version, why_not_a_name
-from model_servers.core.objects import Moved
+from model_servers.core.objects import Moved, Sent
 from model_servers.core.release import Release, released_refs
+from model_servers.core.segments import Run
 from model_servers.errors import RefusedError, RequestError
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.probe import refuse_unless_create_only
 from model_servers.journeys.publish import release_archive
 from model_servers.journeys.released_bytes import ReleasedBytes
+from model_servers.journeys.reuse import parts_of
 from model_servers.ports import (
-    Archives,
-    Content,
     OnBytes,
+    PassingArchives,
     ProbedStore,
     Releases,
     Store,
@@ -63,10 +63,8 @@ class Mirror:
     source_releases: Releases
     target: ProbedStore
     target_releases: Releases
-    content_of: Callable[[Path], Content]
-    """Reads a file of this machine."""
-    archives: Archives
-    """Where they are on their way; the last one lends its bytes to the next."""
+    archives: PassingArchives
+    """Where they are on their way."""
 
     def chosen(self, texts: Sequence[str]) -> list[Ref]:
         """Give the releases that ``cat`` or ``cat@1.0.0`` mean; all if none is named.
@@ -106,10 +104,11 @@ class Mirror:
     def run(self, refs: Iterable[Ref], watcher: MirrorWatcher) -> MirrorPlan:
         """Copy what the target lacks; running it again finishes what was interrupted.
 
-        Only bytes come that neither the archive before has, nor the target if it is a
-        folder; what has come is not fetched again. A release is there once its
-        document is, which is written last. Notices go along; channels do not, they
-        are moved by whoever owns the target.
+        Only segments come that the target lacks, and few more, with which what it
+        copied is compared; all of them where it cannot copy. What has come is not
+        fetched again. A release is there once its document is, which is written
+        last. Notices go along; channels do not, they are moved by whoever owns the
+        target.
 
         Raises:
             RefusedError: a version is there with other bytes, or the target
@@ -128,8 +127,9 @@ class Mirror:
         catalog = Catalog(store=self.target, releases=self.target_releases)
         if plan.new:
             refuse_unless_create_only(self.target, catalog)
-        self._copy(plan.new, watcher)
-        for release in [*plan.new, *plan.there]:
+        for release in plan.new:
+            watcher.released(release, self._copied(release, watcher))
+        for release in plan.there:
             self.archives.remove(release.ref)
         self._tell(catalog, [*plan.new, *plan.there])
         return plan
@@ -159,44 +159,38 @@ class Mirror:
         is_whole = stored and stored.size_bytes == release.archive.size_bytes
         return "there" if is_whole else "new"
 
-    def _copy(self, releases: Iterable[Release], watcher: MirrorWatcher) -> None:
-        """Copy one after the other; only the archive before stays on this machine."""
-        before: Ref | None = None
-        for release in releases:
-            watcher.released(release, self._copied(release, watcher))
-            if before is not None:
-                self.archives.remove(before)
-            before = release.ref
-
     def _copied(self, release: Release, watcher: MirrorWatcher) -> Moved:
-        path = self.archives.path(release.ref)
-        if not self.archives.is_whole(release):
-            here = [release, *self._others(release.ref)]
-            self.archives.bring(
+        source = ReleasedBytes(self.source, release)
+        store, releases = self.target, self.target_releases
+        with self.archives.opened(
+            release, self._lenders(release), chunks=source.chunks
+        ) as archive:
+            parts = parts_of(release, archive, store=store, releases=releases)
+            sent = [
+                Run(part.offset, part.length)
+                for part in parts
+                if isinstance(part, Sent)
+            ]
+            missing_bytes = archive.missing_bytes(sent)
+            archive.bring(sent, watcher.fetching(release, missing_bytes))
+            return release_archive(
                 release,
-                here,
-                chunks=ReleasedBytes(self.source, release).chunks,
-                on_bytes=watcher.fetching(
-                    release, self.archives.missing_bytes(release, here)
-                ),
+                archive,
+                parts,
+                store=store,
+                releases=releases,
+                on_bytes=watcher.uploading(release),
             )
-        return release_archive(
-            release,
-            self.content_of(path),
-            store=self.target,
-            releases=self.target_releases,
-            on_bytes=watcher.uploading(release),
-        )
 
-    def _others(self, ref: Ref) -> Iterator[Release]:
-        """Find releases of the model whose archives may be here or in the target."""
-        known = {one.version for one in self.archives.refs(ref.name)}
-        known |= {*self.target_releases.versions(ref.name)}
-        versions = sorted(known - {ref.version}, reverse=True)
-        for version in islice(versions, _RELEASES_LOOKED_AT):
-            release = self.source_releases.find(Ref(ref.name, version))
-            if release is not None:
-                yield release
+    def _lenders(self, release: Release) -> Iterator[Release]:
+        """Find releases of the model whose archives in the target have its bytes."""
+        yield release
+        ref = release.ref
+        versions = sorted({*self.target_releases.versions(ref.name)} - {ref.version})
+        for version in islice(reversed(versions), _RELEASES_LOOKED_AT):
+            other = self.target_releases.find(Ref(ref.name, version))
+            if other is not None:
+                yield other
 
     def _tell(self, catalog: Catalog, releases: Iterable[Release]) -> None:
         """Enter releases into the target's index, with what is said of them."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from model_servers.core.objects import Moved
+from model_servers.core.objects import Moved, Part
 from model_servers.core.release import (
     Candidate,
     Release,
@@ -124,9 +124,11 @@ class Publish:
         """Release an archive that is written nowhere but in the store."""
         archive, content = self.build.content(recipe)
         release = with_verdicts(self.build.release(recipe, archive), self.verdicts)
+        parts = parts_of(release, content, store=self.store, releases=self.releases)
         moved = release_archive(
             release,
             content,
+            parts,
             store=self.store,
             releases=self.releases,
             on_bytes=watcher.uploading(release),
@@ -142,6 +144,7 @@ class Publish:
 def release_archive(
     release: Release,
     content: Content,
+    parts: Sequence[Part],
     *,
     store: ProbedStore,
     releases: Releases,
@@ -149,10 +152,17 @@ def release_archive(
 ) -> Moved:
     """Put an archive into the store, then the document that makes it a release.
 
+    Args:
+        release: describes the archive.
+        content: the archive.
+        parts: what ``parts_of`` says.
+        store: where to.
+        releases: those of the store.
+        on_bytes: called for every part.
+
     Raises:
         RefusedError: a rival has released the version with other bytes.
     """
-    parts = parts_of(release, content, store=store, releases=releases)
     moved = store.compose(release.key, content, parts, on_bytes=on_bytes)
     _commit(release, store, releases)
     return moved

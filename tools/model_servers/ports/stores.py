@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from model_servers.core.names import Ref, Version
     from model_servers.core.objects import Leftover, Movable, Moved, Part, Stored
     from model_servers.core.release import Release
+    from model_servers.core.segments import Run
 
 OnBytes = Callable[[int], None]
 """Called with the number of bytes that have just been moved."""
@@ -182,8 +185,44 @@ class Archives(Protocol):
             RefusedError: another process is fetching the same release.
         """
 
+
+class PassingArchive(Content, Protocol):
+    """An archive on its way from one store into another; its bytes come when asked."""
+
+    def missing_bytes(self, runs: Iterable[Run]) -> int:
+        """Say how many bytes have to come for the segments of which *runs* has some."""
+
+    def bring(self, runs: Iterable[Run], on_bytes: OnBytes) -> None:
+        """Let all segments come of which *runs* has some, verified, several at a time.
+
+        ``read`` brings what it needs too, but not so fast.
+
+        Raises:
+            OutsideError: wrong bytes came, or the disk is full.
+        """
+
+
+class PassingArchives(Protocol):
+    """Where archives on their way into one store wait on this machine."""
+
+    def opened(
+        self, release: Release, here: Iterable[Release], *, chunks: Chunks
+    ) -> AbstractContextManager[PassingArchive]:
+        """Give an archive for a block, after which nothing of it is here.
+
+        Interrupted, what has come stays, and the next run goes on from there.
+
+        Args:
+            release: whose archive it is.
+            here: those whose archives are in the store, maybe on this machine.
+            chunks: reads the archive.
+
+        Raises:
+            RefusedError: another process is at the same release.
+        """
+
     def remove(self, ref: Ref) -> None:
-        """Take an archive away; done if it is not here."""
+        """Take away what an earlier run has left; done if there is nothing."""
 
 
 class Releases(Protocol):

@@ -110,7 +110,7 @@ def mirror(settings: Settings, source: Store, target: ProbedStore) -> Mirror:
 
     Archives on their way have a folder for each target, where the next run finds them.
     """
-    from model_servers.adapters.archive_folder import ArchiveFolder
+    from model_servers.adapters.passing_archives import PassingArchives
     from model_servers.journeys.mirror import Mirror
 
     scheme, _, rest = target.address.partition("://")
@@ -119,8 +119,7 @@ def mirror(settings: Settings, source: Store, target: ProbedStore) -> Mirror:
         source_releases=releases(source),
         target=target,
         target_releases=releases(target),
-        content_of=file_content,
-        archives=ArchiveFolder(
+        archives=PassingArchives(
             settings.work / "mirror" / _short(target),
             stored=Path(rest) if scheme == "file" else None,
         ),
