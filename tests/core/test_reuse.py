@@ -143,7 +143,8 @@ def test_a_fine_tune_of_the_last_tensor_sends_little_more_than_that(sizes):
     old, new = fine_tuned(sizes, "other")
 
     runs = known_runs(new, holdings("old.mar", old.members))
-    same = list(heads(runs))
+    # The zip's header before the checkpoint has its CRC, so it is another one.
+    same = [head for head in heads(runs) if head.offset > 0]
 
     assert len(same) <= len(sizes)
     assert sum(run.source.length for run in same) < 2**20
