@@ -9,10 +9,9 @@ import pytest
 
 from fakes.store import MemoryStore
 from fakes.watcher import Quiet
-from model_servers.adapters.archive_folder import ArchiveFolder
 from model_servers.adapters.checkout import Checkout
-from model_servers.adapters.file_content import FileContent
 from model_servers.adapters.mar import MarWriter
+from model_servers.adapters.passing_archives import PassingArchives
 from model_servers.adapters.releases import StoredReleases
 from model_servers.core.names import Ref
 from model_servers.core.release import release_key
@@ -195,8 +194,7 @@ def test_a_mirror_has_the_verdicts_too(registry, store, tmp_path):
         source_releases=StoredReleases(store),
         target=target,
         target_releases=StoredReleases(target),
-        content_of=FileContent,
-        archives=ArchiveFolder(tmp_path / "on their way"),
+        archives=PassingArchives(tmp_path / "on their way", stored=None),
     )
 
     mirror.run([CAT], Copied())
