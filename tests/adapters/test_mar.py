@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import mmap
 import os
 import shutil
 import struct
@@ -89,19 +90,67 @@ def test_an_archive_that_is_not_written_has_the_same_bytes(tmp_path, variant):
     assert b"".join(pieces) == data
 
 
-def test_a_file_that_changes_after_it_was_hashed_is_not_given(tmp_path):
+@pytest.fixture
+def hashed(tmp_path):
+    """Give the checkpoint's file, its place, and the archive's content."""
     directory = EVERYTHING.make(tmp_path / "registry")
-    journey = Build(registry=Checkout(directory.parent), writer=MarWriter())
-    archive, content = journey.content(journey.recipe(directory.name))
-    first = archive.members[0]
-    file = directory / first.path
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
+    with (directory / "checkpoint.pt").open("ab") as stream:
+        stream.write(b"weights" * 700_000)
+    file = directory / "checkpoint.pt"
+    with file.open("r+b") as stream, mmap.mmap(stream.fileno(), 0) as mapping:
+        # Pages that are to be written to the disk already: more writes change no time.
+        mapping[:] = bytes(mapping)
+        journey = Build(registry=Checkout(directory.parent), writer=MarWriter())
+        archive, content = journey.content(journey.recipe(directory.name))
+        yield file, archive.members[0], content, mapping
 
-    file.write_bytes(data)
 
-    with pytest.raises(OutsideError, match="changed while it was packed"):
-        content.read(first.offset, 10)
+def swapped(file, _):
+    other = file.with_name("other")
+    other.write_bytes(bytes(file.stat().st_size))
+    shutil.copystat(file, other)
+    other.replace(file)
+
+
+def mapped(_, mapping):
+    mapping[-1] ^= 1
+
+
+def cut(file, _):
+    os.truncate(file, file.stat().st_size - 1)
+
+
+@pytest.mark.parametrize("change", [swapped, mapped, cut])
+def test_a_file_that_changes_after_it_was_hashed_is_not_given(hashed, change):
+    file, member, content, mapping = hashed
+    end = member.offset + member.length
+    assert len(content.read(end - 3 * MIB, 3 * MIB)) == 3 * MIB
+
+    change(file, mapping)
+
+    with pytest.raises(OutsideError, match="changed after it was hashed"):
+        content.read(end - 10, 10)
+
+
+def test_bytes_that_are_the_same_are_given_whoever_has_touched_the_file(hashed):
+    file, member, content, _ = hashed
+    data = file.read_bytes()
+    for start in (0, 1, MIB - 1, MIB, MIB + 1, len(data) - 5):
+        for length in (0, 1, MIB, 2 * MIB + 3):
+            wanted = data[start : start + length]
+
+            file.write_bytes(data)
+
+            assert content.read(member.offset + start, len(wanted)) == wanted
+
+
+def test_a_file_that_cannot_be_read_any_more_is_the_outsides_fault(hashed):
+    file, member, content, _ = hashed
+    file.unlink()
+    file.mkdir()
+
+    with pytest.raises(OutsideError, match=f"{file} cannot be read: Is a directory"):
+        content.read(member.offset, 10)
 
 
 # Anybody can read it
@@ -406,7 +455,7 @@ def test_an_input_that_changes_while_it_is_packed_is_refused(tmp_path, data, sou
         pack(tmp_path, {"a": data}, members=[member], digests=stale)
 
     path = tmp_path / "in" / "a"
-    assert str(caught.value) == f"{path} changed while it was packed"
+    assert str(caught.value) == f"{path} changed after it was hashed"
     hint = "run the command again when nothing writes to the file"
     assert caught.value.hint == hint
     assert listed(tmp_path) == ["in"]

@@ -4,7 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from model_servers.adapters import marked_file
 from model_servers.errors import OutsideError
+
+
+class HashedContent:
+    """The bytes of somebody's file, as they were when it was hashed."""
+
+    def __init__(self, path: Path, sha256: str) -> None:
+        """Read the file once more.
+
+        Raises:
+            OutsideError: it cannot be read, or has another digest by now.
+        """
+        self._path = path
+        self._marks = marked_file.marked(path, sha256)
+
+    @property
+    def size_bytes(self) -> int:
+        """How many there are."""
+        return self._marks.size_bytes
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give exactly these bytes; fewer if the file ends before.
+
+        Raises:
+            OutsideError: it cannot be read, or has changed since it was hashed.
+        """
+        start = min(offset, self.size_bytes)
+        count = min(length, self.size_bytes - start)
+        return marked_file.read(self._path, self._marks, start, count)
 
 
 class FileContent:

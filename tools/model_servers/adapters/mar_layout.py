@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from model_servers.adapters import marked_file
 from model_servers.adapters.copying import copy_range
 from model_servers.adapters.file_digests import digest_bytes
-from model_servers.adapters.hashing import CHUNK_BYTES, Crc32, Followers, followers
+from model_servers.adapters.hashing import CHUNK_BYTES, Followers, followers
+from model_servers.adapters.marked_file import Marks, changed, opened, unreadable
 from model_servers.adapters.write_back import WriteBack, write_back
 from model_servers.adapters.zip_format import Entry, directory_entry, end, local_header
 from model_servers.core.contribution import Digests
 from model_servers.core.release import Archive, ReleasedMember
-from model_servers.errors import OutsideError
 
 
 @dataclass(frozen=True)
@@ -45,27 +46,10 @@ class Input:
         try:
             data = self.source.read_bytes()
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(self.source, error) from error
         if hashlib.sha256(data).hexdigest() != self.digests.sha256:
-            raise self.changed()
+            raise changed(self.source)
         return data
-
-    def open(self) -> int:
-        """Open its file."""
-        try:
-            return os.open(self.source, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise self._unreadable(error) from error
-
-    def changed(self) -> OutsideError:
-        """Say that it has other bytes than those that were hashed."""
-        return OutsideError(
-            f"{self.source!s} changed while it was packed",
-            hint="run the command again when nothing writes to the file",
-        )
-
-    def _unreadable(self, error: OSError) -> OutsideError:
-        return OutsideError(f"{self.source!s} cannot be read: {error.strerror}")
 
 
 class Piece(NamedTuple):
@@ -115,10 +99,10 @@ class Layout:
         Raises:
             OutsideError: an input changed meanwhile.
         """
-        archive, states = self._passed(_Nowhere())
-        return archive, ZipContent(self.pieces, states)
+        archive, marks = self._passed(_Nowhere())
+        return archive, ZipContent(self.pieces, marks)
 
-    def _passed(self, sink: _Sink) -> tuple[Archive, dict[str, State]]:
+    def _passed(self, sink: _Sink) -> tuple[Archive, dict[str, Marks]]:
         with followers() as fed:
             digests = _Pass(sink, fed)
             members = [
@@ -133,38 +117,16 @@ class Layout:
             members=tuple(members),
             framing_sha256=digests.framing.hexdigest(),
         )
-        return archive, digests.states
-
-
-class State(NamedTuple):
-    """What tells that nobody has written to a file."""
-
-    device: int
-    inode: int
-    size_bytes: int
-    modified_ns: int
-    changed_ns: int
-
-    @classmethod
-    def of(cls, file: int) -> State:
-        """Ask the file system."""
-        found = os.fstat(file)
-        return cls(
-            found.st_dev,
-            found.st_ino,
-            found.st_size,
-            found.st_mtime_ns,
-            found.st_ctime_ns,
-        )
+        return archive, digests.marks
 
 
 class ZipContent:
     """The bytes of a zip that is nowhere but in its inputs."""
 
-    def __init__(self, pieces: Sequence[Piece], states: dict[str, State]) -> None:
+    def __init__(self, pieces: Sequence[Piece], marks: dict[str, Marks]) -> None:
         self._pieces = pieces
         self._starts = [piece.offset for piece in pieces]
-        self._states = states
+        self._marks = marks
         self.size_bytes = pieces[-1].offset + pieces[-1].length
 
     def read(self, offset: int, length: int) -> bytes:
@@ -186,20 +148,11 @@ class ZipContent:
     def _part(self, piece: Piece, start: int, count: int) -> bytes:
         source = piece.source
         if isinstance(source, Input):
-            if not isinstance(source.source, bytes):
-                return self._of_file(source, start, count)
+            if isinstance(source.source, Path):
+                marks = self._marks[source.path]
+                return marked_file.read(source.source, marks, start, count)
             source = source.source
         return source[start : start + count]
-
-    def _of_file(self, member: Input, start: int, count: int) -> bytes:
-        file = member.open()
-        try:
-            data = os.pread(file, count, start)
-            if len(data) != count or State.of(file) != self._states[member.path]:
-                raise member.changed()
-        finally:
-            os.close(file)
-        return data
 
 
 class _Sink(Protocol):
@@ -208,16 +161,19 @@ class _Sink(Protocol):
     def put(self, data: bytes, offset: int) -> None:
         """Take bytes."""
 
-    def copied(self, source: int, start: int, offset: int) -> bytes:
-        """Take the next bytes of a file, and give them; empty at its end."""
+    def copied(self, path: Path, source: int, start: int, offset: int) -> bytes:
+        """Take the next bytes of an open file, and give them; empty at its end."""
 
 
 class _Nowhere:
     def put(self, data: bytes, offset: int) -> None:
         pass
 
-    def copied(self, source: int, start: int, offset: int) -> bytes:  # noqa: ARG002
-        return os.pread(source, CHUNK_BYTES, start)
+    def copied(self, path: Path, source: int, start: int, offset: int) -> bytes:  # noqa: ARG002
+        try:
+            return os.pread(source, CHUNK_BYTES, start)
+        except OSError as error:
+            raise unreadable(path, error) from error
 
 
 @dataclass(frozen=True)
@@ -231,7 +187,7 @@ class _File:
             count = os.pwrite(self.file, view, offset)
             view, offset = view[count:], offset + count
 
-    def copied(self, source: int, start: int, offset: int) -> bytes:
+    def copied(self, path: Path, source: int, start: int, offset: int) -> bytes:  # noqa: ARG002
         count = copy_range(source, start, self.file, offset, CHUNK_BYTES)
         self.behind.wrote(count)
         return os.pread(self.file, count, offset)
@@ -245,7 +201,7 @@ class _Pass:
     followers: Followers
     whole: Any = field(default_factory=hashlib.sha256)
     framing: Any = field(default_factory=hashlib.sha256)
-    states: dict[str, State] = field(default_factory=dict)
+    marks: dict[str, Marks] = field(default_factory=dict)
 
     def take(self, piece: Piece) -> ReleasedMember | None:
         """Pass over a piece; give the member that it is.
@@ -257,16 +213,12 @@ class _Pass:
             self.sink.put(piece.source, piece.offset)
             self.followers.feed(piece.source, self.whole.update, self.framing.update)
             return None
-        member, crc32 = piece.source, Crc32()
+        member = piece.source
         if isinstance(member.source, bytes):
             self.sink.put(member.source, piece.offset)
-            self.followers.feed(member.source, self.whole.update, crc32.update)
-            size_bytes = len(member.source)
+            self.followers.feed(member.source, self.whole.update)
         else:
-            size_bytes = self._file(member, piece.offset, crc32)
-        self.followers.wait()
-        if (size_bytes, crc32.value) != (piece.length, member.digests.crc32):
-            raise member.changed()
+            self._file(member, member.source, piece.offset)
         return ReleasedMember(
             path=member.path,
             offset=piece.offset,
@@ -277,20 +229,17 @@ class _Pass:
             ),
         )
 
-    def _file(self, member: Input, offset: int, crc32: Crc32) -> int:
+    def _file(self, member: Input, path: Path, offset: int) -> None:
         """Pass over a file; one byte more than expected tells that it grew."""
-        source, done = member.open(), 0
-        try:
-            before = State.of(source)
-            while done <= member.digests.size_bytes:
-                data = self.sink.copied(source, done, offset + done)
+        expected, marks, done = member.digests, Marks(), 0
+        with opened(path) as source:
+            while done <= expected.size_bytes:
+                data = self.sink.copied(path, source, done, offset + done)
                 if not data:
                     break
-                self.followers.feed(data, self.whole.update, crc32.update)
+                self.followers.feed(data, self.whole.update, marks.update)
                 done += len(data)
-            if State.of(source) != before:
-                raise member.changed()
-        finally:
-            os.close(source)
-        self.states[member.path] = before
-        return done
+        self.followers.wait()
+        if (done, marks.value) != (expected.size_bytes, expected.crc32):
+            raise changed(path)
+        self.marks[member.path] = marks

@@ -42,7 +42,8 @@ def add_file(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     is_there = at.stat(key) is not None
     with watcher() as console:
         on_bytes = console.storing(file.name, digests.size_bytes)
-        at.upload(key, wire.file_content(file), on_bytes=on_bytes)
+        content = wire.hashed_content(file, digests.sha256)
+        at.upload(key, content, on_bytes=on_bytes)
     told = "was in the store already" if is_there else "is in the store"
     say(f"{file.name}  {render.size(digests.size_bytes)}  {told}: {at.address}/{key}")
     print("checkpoint:")

@@ -111,8 +111,9 @@ def _publish_given(options: argparse.Namespace, settings: Settings) -> ExitStatu
     journey = wire.publish_given(at)
     release, is_there = journey.plan(given)
     if not options.dry_run:
+        content = wire.hashed_content(path, given.archive.sha256)
         with watcher() as console:
-            journey.run(given, wire.file_content(path), console)
+            journey.run(given, content, console)
     if options.json:
         found = {
             "ref": str(release.ref),

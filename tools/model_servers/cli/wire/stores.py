@@ -105,6 +105,13 @@ def file_content(path: Path) -> Content:
     return FileContent(path)
 
 
+def hashed_content(path: Path, sha256: str) -> Content:
+    """Give a file as what an object shall be, as long as it has this digest."""
+    from model_servers.adapters.file_content import HashedContent
+
+    return HashedContent(path, sha256)
+
+
 def mirror(settings: Settings, source: Store, target: ProbedStore) -> Mirror:
     """Give the journey that copies releases between stores.
 
