@@ -73,6 +73,7 @@ HOME = {
     "tqdm": {"cli/watch.py"},
     # TorchServe is one outside thing: its API, and the process that answers.
     "urllib3": {
+        "adapters/s3_errors.py",  # botocore lets its errors through
         "adapters/host_machine.py",
         "adapters/torchserve_api.py",
         "adapters/torchserve_process.py",

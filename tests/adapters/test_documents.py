@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import zoo
-from model_servers.adapters.documents import UnreadableError, load, parse
+from model_servers.adapters.documents import (
+    UnreadableError,
+    load,
+    parse,
+    violations,
+)
 from model_servers.core.contribution import Document
 from model_servers.core.findings import Code, Finding
 
@@ -775,3 +780,9 @@ def test_long_values_are_cut_in_messages():
     _, (found,) = read(MODEL.replace("tiny", f"[{'x' * 500}]", 1))
 
     assert found.message == f'found the list ["{"x" * 198}…, expected text'
+
+
+def test_of_a_hostile_documents_many_faults_the_first_are_told():
+    found = violations({"cases": [0] * 50_000}, schema="report")
+
+    assert 900 < len(found) < 1100

@@ -135,8 +135,8 @@ def test_a_file_that_changes_after_it_was_hashed_is_not_given(hashed, change):
 def test_bytes_that_are_the_same_are_given_whoever_has_touched_the_file(hashed):
     file, member, content, _ = hashed
     data = file.read_bytes()
-    for start in (0, 1, MIB - 1, MIB, MIB + 1, len(data) - 5):
-        for length in (0, 1, MIB, 2 * MIB + 3):
+    for start in (0, 1, MIB // 8 - 1, MIB // 8, MIB + 1, len(data) - 5):
+        for length in (0, 1, 2, MIB // 8, 2 * MIB + 3):
             wanted = data[start : start + length]
 
             file.write_bytes(data)

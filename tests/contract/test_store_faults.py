@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.s3_store import S3Store
 from model_servers.core.objects import Copied, Moved, Sent
 from model_servers.errors import OutsideError
+from servers.https import Shaky, https
 from servers.proxy import Fault, Proxy, Refusal, proxy
 from servers.s3 import S3Server
 
@@ -63,6 +65,29 @@ def test_a_read_survives_what_passes(
 
     assert store.read_range(key, 1000, 150_000) == data[1000:151_000]
     assert not between.faults["GET"]
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_a_body_that_tls_does_not_understand_is_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)  # between tries
+    data = secrets.token_bytes(3 * MIB)
+    shaky = Shaky(body=data, garbles_after=deque([2 * MIB, *[0] * (times - 1)]))
+    with https(tmp_path, {"/bucket/a.mar": shaky}) as (host, certificate):
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+        store = S3Store("bucket", "", endpoint_url=f"https://{host}")
+
+        if times == 1:
+            assert store.read_range("a.mar", 5, 3 * MIB - 5) == data[5:]
+        else:
+            with pytest.raises(OutsideError, match=r"cannot be reached: \[SSL"):
+                store.read_range("a.mar", 5, 3 * MIB - 5)
+
+    assert len(set(shaky.asked)) == 2
 
 
 def test_what_arrived_before_a_cut_is_not_asked_for_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import socket
 import ssl
 import struct
@@ -38,6 +39,9 @@ class Shaky:
     hangs_after: int = 2**60
     """So many bytes come with each answer, and then nothing until the client goes."""
 
+    garbles_after: deque[int] = field(default_factory=deque)
+    """So many bytes come with each of the next answers, and then what is no TLS."""
+
     refusals: deque[int] = field(default_factory=deque)
     """The statuses of the next answers; 0 is a connection that is reset."""
 
@@ -52,17 +56,21 @@ class Shaky:
             _refuse(request, self.refusals.popleft())
             return
         is_same = request.headers.get("If-Range", self.tag) == self.tag
-        start = int(wanted[6:-1]) if wanted and is_same and self.knows_ranges else 0
+        start, whole = 0, len(self.body)
+        if wanted and is_same and self.knows_ranges:
+            start = int(wanted[6:].partition("-")[0])
         request.send_response(206 if start else 200)
         request.send_header("ETag", self.tag)
         if start:
-            whole = len(self.body)
             request.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
-        request.send_header("Content-Length", str(len(self.body) - start))
+        request.send_header("Content-Length", str(whole - start))
         request.end_headers()
-        least = min(self.cut_after, self.hangs_after)
+        least = min(self.cut_after, self.hangs_after, *list(self.garbles_after)[:1])
         request.wfile.write(self.body[start : start + least])
-        if start + self.hangs_after < len(self.body):
+        if self.garbles_after:
+            self.garbles_after.popleft()
+            os.write(request.connection.fileno(), b"this is no TLS")
+        if start + self.hangs_after < whole:
             request.connection.recv(1)
 
 

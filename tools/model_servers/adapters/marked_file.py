@@ -16,7 +16,7 @@ from pathlib import Path
 from model_servers.adapters.hashing import CHUNK_BYTES, followers
 from model_servers.errors import OutsideError
 
-_MARK_BYTES = 2**20
+_MARK_BYTES = 2**17
 """At most so much is read beside the wanted bytes, at either end."""
 
 

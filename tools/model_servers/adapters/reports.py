@@ -41,6 +41,8 @@ def _read(path: Path) -> list[Mapping[str, Any]]:
         if path.stat().st_size > _MAX_BYTES:
             raise RequestError(f"the report {path} is larger than 64 MiB", hint=hint)
         found = json.loads(path.read_bytes(), parse_constant=_no_number)
+        # Half of a surrogate pair is JSON, but no release could hold it.
+        json.dumps(found, ensure_ascii=False).encode()
     except FileNotFoundError as error:
         raise RequestError(f"there is no report {path}", hint=hint) from error
     except OSError as error:

@@ -13,6 +13,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from urllib3.exceptions import HTTPError
 
 from model_servers.errors import OutsideError
 
@@ -88,7 +89,10 @@ _NO_CREDENTIALS = (
     UnauthorizedSSOTokenError,
 )
 
-Errors = (BotoCoreError, Boto3Error, ClientError)
+BROKEN_OFF = (BotoCoreError, HTTPError)
+"""What reading a body raises; botocore lets errors of TLS through as they are."""
+
+Errors = (*BROKEN_OFF, Boto3Error, ClientError)
 """Everything that boto3 raises because of the other side."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError
+from model_servers.adapters.s3_errors import BROKEN_OFF
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -25,7 +25,7 @@ def whole(s3: S3Client, request: dict[str, Any]) -> tuple[bytes, Any]:
         answer = s3.get_object(**request)
         try:
             return answer["Body"].read(), answer
-        except BotoCoreError:
+        except BROKEN_OFF:
             if failures == _READS:
                 raise
             _wait(failures)
@@ -56,7 +56,7 @@ def ranged(
                 for chunk in chunks:
                     done, failures = done + len(chunk), 0
                     yield chunk
-        except BotoCoreError:
+        except BROKEN_OFF:
             failures += 1
             if failures == _READS:
                 raise

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import jsonschema
@@ -18,9 +19,14 @@ SCHEMA_NUMBER = 1
 """The newest number that this version of the tool knows, for every document."""
 
 
+_FAULTS_MAX = 1_000
+"""Each takes a moment to explain, and a hostile document has millions."""
+
+
 def violations(data: Any, *, schema: str) -> list[tuple[Code, str, str, str]]:
     """Check a value against a schema: (code, place, message, fix) for each fault.
 
+    Of very many, the first are told.
     A document for a newer version of the tool gets that one answer and no other.
     """
     number = data.get("schema") if isinstance(data, Mapping) else None
@@ -33,8 +39,12 @@ def violations(data: Any, *, schema: str) -> list[tuple[Code, str, str, str]]:
                 "install a newer model-servers",
             )
         ]
-    errors = sorted(_validator(schema).iter_errors(data), key=_order)
-    return [(Code.SHAPE, *fault) for error in errors for fault in explain(error)]
+    errors = islice(_validator(schema).iter_errors(data), _FAULTS_MAX)
+    return [
+        (Code.SHAPE, *fault)
+        for error in sorted(errors, key=_order)
+        for fault in explain(error)
+    ]
 
 
 def all_schemas() -> dict[str, dict[str, Any]]:
