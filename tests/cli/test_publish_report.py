@@ -82,7 +82,7 @@ def test_a_store_with_verdicts_is_sound_and_can_be_rebuilt_and_mirrored(
 
 def test_a_folder_stands_for_the_reports_in_it(registry, publish, tmp_path):
     for name in ("cat", "dog"):
-        folder = tmp_path / "reports" / f"report-{name}"
+        folder = tmp_path / "reports" / f"report-{name}.json"
         folder.mkdir(parents=True)
         (folder / "report.json").write_text(json.dumps(report_of(registry, name)))
 
@@ -156,6 +156,16 @@ def test_what_is_no_report_is_told_and_releases_nothing(
 
     assert (status, devices(tmp_path)) == (2, {})
     assert words in err
+
+
+def test_what_never_ends_is_no_report(publish, tmp_path):
+    endless = tmp_path / "report.json"
+    endless.symlink_to("/dev/zero")
+
+    status, err = publish("--report", endless)
+
+    assert (status, devices(tmp_path)) == (2, {})
+    assert f"the report {endless} is larger than 64 MiB" in err
 
 
 def test_a_report_that_is_not_there_is_told(publish, tmp_path):

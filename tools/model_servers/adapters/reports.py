@@ -27,7 +27,7 @@ def read(path: Path) -> list[Mapping[str, Any]]:
     """
     if not path.is_dir():
         return _read(path)
-    files = sorted(path.rglob("*.json"))
+    files = sorted(file for file in path.rglob("*.json") if not file.is_dir())
     if not files:
         raise RequestError(
             f"there is no report in {path}", hint=_AGAIN.format(path / "report.json")
@@ -38,9 +38,11 @@ def read(path: Path) -> list[Mapping[str, Any]]:
 def _read(path: Path) -> list[Mapping[str, Any]]:
     hint = _AGAIN.format(path)
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        with path.open("rb") as stream:
+            text = stream.read(_MAX_BYTES + 1)
+        if len(text) > _MAX_BYTES:
             raise RequestError(f"the report {path} is larger than 64 MiB", hint=hint)
-        found = json.loads(path.read_bytes(), parse_constant=_no_number)
+        found = json.loads(text, parse_constant=_no_number)
         # Half of a surrogate pair is JSON, but no release could hold it.
         json.dumps(found, ensure_ascii=False).encode()
     except FileNotFoundError as error:
