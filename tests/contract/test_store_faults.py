@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model_servers.adapters.file_content import FileContent
+from model_servers.adapters.file_content import FileContent, HashedContent
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.s3_store import S3Store
 from model_servers.core.objects import Copied, Moved, Sent
@@ -152,6 +153,27 @@ def test_an_upload_that_fails_leaves_nothing(
         _uploaded(store, tmp_path, bytes(40 * MIB))
 
     assert "goes on where it stopped" in caught.value.hint
+    assert store.leftovers() == []
+    assert list(store.keys("")) == []
+
+
+def test_a_file_that_changes_while_it_is_uploaded_leaves_nothing(
+    store: S3Store, between: Proxy, tmp_path: Path
+) -> None:
+    data = secrets.token_bytes(150 * MIB)
+    source = tmp_path / "source"
+    source.write_bytes(data)
+    content = HashedContent(source, hashlib.sha256(data).hexdigest())
+
+    def change(number: int) -> None:
+        if number == 3:  # after it was begun, and some parts are on their way
+            source.write_bytes(data[:-1])
+
+    between.before = change
+
+    with pytest.raises(OutsideError, match="changed after it was hashed"):
+        store.upload("a.mar", content, on_bytes=lambda count: None)
+
     assert store.leftovers() == []
     assert list(store.keys("")) == []
 

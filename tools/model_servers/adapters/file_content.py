@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from model_servers.adapters import marked_file
-from model_servers.errors import OutsideError
 
 
 class HashedContent:
@@ -48,7 +47,7 @@ class FileContent:
         try:
             return self._path.stat().st_size
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise marked_file.unreadable(self._path, error) from error
 
     def read(self, offset: int, length: int) -> bytes:
         """Give exactly these bytes; fewer if the file ends before."""
@@ -57,10 +56,4 @@ class FileContent:
                 stream.seek(offset)
                 return stream.read(length)
         except OSError as error:
-            raise self._unreadable(error) from error
-
-    def _unreadable(self, error: OSError) -> OutsideError:
-        return OutsideError(
-            f"{self._path} cannot be read: {error.strerror}",
-            hint="check that it is there and can be read",
-        )
+            raise marked_file.unreadable(self._path, error) from error
