@@ -108,8 +108,10 @@ def test_the_version_before_is_that_of_the_last_move():
 def test_torchserve_is_told_to_load_the_defaults_first():
     served = {"dog": ("2.0",), "a-cat": ("1.10", "1.9")}
 
-    assert load_models(served) == "a-cat=a-cat-1.10,a-cat=a-cat-1.9,dog=dog-2.0"
-    assert load_models({}) == ""
+    found = load_models(served, ending=no_ending)
+
+    assert found == "a-cat=a-cat-1.10,a-cat=a-cat-1.9,dog=dog-2.0"
+    assert load_models({}, ending=no_ending) == ""
 
 
 def test_the_boot_config_is_the_operators_with_what_is_to_be_loaded():
@@ -118,7 +120,7 @@ def test_the_boot_config_is_the_operators_with_what_is_to_be_loaded():
         " model_snapshot : {}\ndefault_workers_per_model=4\nload_models_of_mine=1"
     )
 
-    assert boot_config(base, {"cat": ("1.0",)}).splitlines() == [
+    assert boot_config(base, {"cat": ("1.0",)}, ending=no_ending).splitlines() == [
         "# mine",
         "model_store=/srv/models",
         "load_models_of_mine=1",
@@ -130,9 +132,22 @@ def test_the_boot_config_is_the_operators_with_what_is_to_be_loaded():
 
 
 def test_a_boot_config_is_made_of_itself_again():
-    once = boot_config("a=b\n", {"cat": ("1.0",)})
+    once = boot_config("a=b\n", {"cat": ("1.0",)}, ending=no_ending)
 
-    assert boot_config(once, {}).count("load_models") == 1
+    assert boot_config(once, {}, ending=no_ending).count("load_models") == 1
+
+
+def no_ending(name, version):
+    return ""
+
+
+def test_torchserve_is_told_to_load_what_is_there():
+    found = load_models(
+        {"cat": ("1.1", "1.0")},
+        ending=lambda name, version: ".mar" if version == "1.1" else "",
+    )
+
+    assert found == "cat=cat-1.1.mar,cat=cat-1.0"
 
 
 def changes(*signs):

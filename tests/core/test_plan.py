@@ -597,6 +597,7 @@ def test_a_plan_as_json_values_says_everything_a_reviewer_decides_on():
                     "full_bytes": SIZE,
                     "overlay": {},
                     "runs_pip": False,
+                    "archive": "",
                 },
                 {"do": "Register", "ref": "a@2.0"},
                 {"do": "Probe", "ref": "a@2.0"},

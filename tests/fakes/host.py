@@ -19,6 +19,7 @@ from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.model_store import LocalModelStore
 from model_servers.adapters.releases import StoredReleases
 from model_servers.core.changes import Action, Change, Plan
+from model_servers.core.entries import Layout
 from model_servers.core.guards import Override
 from model_servers.core.host import Desired
 from model_servers.core.names import Ref, Version
@@ -131,6 +132,7 @@ class Host:
 
     folder: Path
     clock: Clock
+    layout: Layout = Layout.DIR
     store: MemoryStore = field(default_factory=MemoryStore)
     policy: Policy = field(default_factory=Policy)
     counts: list[Counts] = field(default_factory=list)
@@ -139,9 +141,11 @@ class Host:
     def __post_init__(self) -> None:
         self.root = self.folder / "model_store"
         self.root.mkdir(parents=True)
-        self.server = FakeServer(self.root)
-        self.model_store = LocalModelStore(self.root, python=sys.executable)
-        self.memory = FileHostMemory(self.root, config=None)
+        self.server = FakeServer(self.root, layout=self.layout)
+        self.model_store = LocalModelStore(
+            self.root, python=sys.executable, layout=self.layout
+        )
+        self.memory = FileHostMemory(self.root, config=None, layout=self.layout)
         releases = StoredReleases(self.store)
         catalog = Catalog(store=self.store, releases=releases)
         self.channels = Channels(

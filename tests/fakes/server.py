@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from model_servers.core.entries import Layout
 from model_servers.core.golden import Request
 from model_servers.core.host import ServedVersion
 from model_servers.core.names import Ref
@@ -47,6 +49,9 @@ class Script:
 @dataclass(kw_only=True)
 class _Registered:
     entry: str
+    folder: Path
+    """Where its workers run."""
+
     config: dict[str, Any]
     script: Script
     workers: int
@@ -59,7 +64,10 @@ class _Registered:
 class FakeServer:
     """Registers the directories of a model store, and remembers what it was told."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, layout: Layout = Layout.DIR) -> None:
+        self.temp = folder.parent / "temp"
+        """Where archives are unpacked, each time anew."""
+
         self.address = "http://fake-server"
         self.calls: list[tuple[str, ...]] = []
         """What was to change the server: the method and its arguments."""
@@ -71,6 +79,7 @@ class FakeServer:
         self.after_call: Callable[[str], None] = lambda method: None
         self.scripts: dict[str, Script] = {}
         self._folder = folder
+        self._layout = layout
         self._models: dict[str, dict[str, _Registered]] = {}
         self._defaults: dict[str, str] = {}
         self._pids = itertools.count(1000)
@@ -99,10 +108,11 @@ class FakeServer:
 
     def register(self, ref: Ref) -> None:
         self._called("register", str(ref))
-        manifest = self._folder / ref.entry / "MAR-INF" / "MANIFEST.json"
-        if not manifest.is_file():
-            raise _refused(404, f"{ref.entry} is not in the model store")
-        self.register_as(ref.name, str(ref.version), ref.entry)
+        entry = self._layout.entry(ref)
+        manifest = self._folder / entry / "MAR-INF" / "MANIFEST.json"
+        if not (manifest.is_file() or zipfile.is_zipfile(self._folder / entry)):
+            raise _refused(404, f"{entry} is not in the model store")
+        self.register_as(ref.name, str(ref.version), entry)
         self.after_call("register")
 
     def register_as(self, name: str, version: str, entry: str) -> None:
@@ -110,10 +120,13 @@ class FakeServer:
         versions = self._models.setdefault(name, {})
         if version in versions:
             raise _refused(409, f"{name}@{version} is already registered")
-        config = _config(self._folder / entry)
-        script = self.scripts.get(entry, Script())
+        folder = self._run_in(entry)
+        config = _config(folder)
+        script = self._script(entry)
         workers = int(config.get("minWorkers", 1))
-        one = _Registered(entry=entry, config=config, script=script, workers=workers)
+        one = _Registered(
+            entry=entry, folder=folder, config=config, script=script, workers=workers
+        )
         versions[version] = one
         self._defaults.setdefault(name, version)
         self._start(one)
@@ -162,6 +175,19 @@ class FakeServer:
         one = self._find(name, version)
         one.seen, one.script = 0, Script(ready_after=None)
 
+    def _script(self, entry: str) -> Script:
+        return self.scripts.get(entry.removesuffix(".mar"), Script())
+
+    def _run_in(self, entry: str) -> Path:
+        """Give where the workers of an entry run: an archive is unpacked."""
+        path = self._folder / entry
+        if not path.is_file():
+            return path
+        folder = self.temp / "models" / f"{next(self._pids)}"
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(folder)
+        return folder
+
     def _called(self, method: str, *arguments: str) -> None:
         self.before_call(method)
         self.calls.append((method, *arguments))
@@ -173,7 +199,7 @@ class FakeServer:
         return one
 
     def _start(self, one: _Registered) -> None:
-        one.script = self.scripts.get(one.entry, Script())
+        one.script = self._script(one.entry)
         one.seen = 0
         one.pids = [next(self._pids) for _ in range(one.workers)]
 
@@ -185,7 +211,7 @@ class FakeServer:
             ready = False
             one.pids = [next(self._pids) for _ in range(one.workers)]
         if script.load_error and not ready:
-            report = self._folder / one.entry / "load-error.txt"
+            report = one.folder / "load-error.txt"
             report.write_text(f"{script.load_error}\n", "utf-8")
             ready = False
         taken = {**one.config, **script.ignores}

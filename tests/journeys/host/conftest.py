@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from fakes.host import Clock, Host
+from fakes.server import FakeServer
+from model_servers.adapters import mar_entries
+from model_servers.core.entries import Layout
+from model_servers.core.frontend import Frontend
 from model_servers.core.names import Ref
 from model_servers.journeys import loading
 from model_servers.journeys.host import acting, sync
@@ -23,10 +27,23 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+@pytest.fixture(params=Layout, ids=lambda layout: layout.value)
+def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """How hosts lay out what they serve; archives are unpacked by the fake server."""
+
+    def seen(model_store: Path) -> Frontend:
+        temp = FakeServer(model_store).temp
+        return Frontend(pid=1, started_s=0.0, temp=str(temp))
+
+    monkeypatch.setattr(mar_entries, "serving_from", seen)
+    found: Layout = request.param
+    return found
+
+
 @pytest.fixture
-def host(tmp_path: Path, clock: Clock) -> Host:
+def host(tmp_path: Path, clock: Clock, layout: Layout) -> Host:
     """A host that serves nothing; cat@1.0.0, cat@1.10.0 and dog@1.0.0 are released."""
-    host = Host(tmp_path, clock)
+    host = Host(tmp_path, clock, layout=layout)
     host.publish(CAT_1)
     host.publish(
         CAT_2,

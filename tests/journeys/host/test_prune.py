@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,10 @@ def age(path: Path, when_s: float) -> None:
 def prune(
     host: Host, *wanted: Ref, temp: Path | None = None, keep: int = 2
 ) -> list[Prunable]:
-    leftovers = LocalLeftovers(host.root, temp=temp, now_s=NOW_S)
-    journey = Prune(leftovers=leftovers, model_store=host.model_store)
+    leftovers = LocalLeftovers(host.root, layout=host.layout, temp=temp, now_s=NOW_S)
+    journey = Prune(
+        leftovers=leftovers, model_store=host.model_store, memory=host.memory
+    )
     found = journey.find(host.sync.observe(), wanted, keep=keep)
     journey.remove(found)
     assert journey.find(host.sync.observe(), wanted, keep=keep) == []
@@ -50,8 +53,10 @@ def prune(
 
 
 def look(host: Host, **options: int) -> list[Prunable]:
-    leftovers = LocalLeftovers(host.root, temp=None, now_s=NOW_S)
-    journey = Prune(leftovers=leftovers, model_store=host.model_store)
+    leftovers = LocalLeftovers(host.root, layout=host.layout, temp=None, now_s=NOW_S)
+    journey = Prune(
+        leftovers=leftovers, model_store=host.model_store, memory=host.memory
+    )
     return journey.find(host.sync.observe(), (), **options)
 
 
@@ -123,7 +128,9 @@ def test_those_that_stay_are_whole(host: Host) -> None:
             return lambda count: None
 
     verify = Verify(
-        trees=LocalTrees(host.root), store=host.store, releases=host.releases
+        trees=LocalTrees(host.root, python=sys.executable),
+        store=host.store,
+        releases=host.releases,
     )
     assert verify.run(Quiet()).rots == []
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from fakes.host import Clock, CrashError, Host, Models, Recorder
+from model_servers.adapters.entries import why_unusable
+from model_servers.core.entries import Layout
 from model_servers.core.guards import Override
 from model_servers.core.host import Refusal, wanted_releases
 from model_servers.core.lifecycle import Notice, State
@@ -109,7 +112,13 @@ def test_a_plan_says_what_will_happen_and_touches_nothing(host: Host) -> None:
     archive = wanted_releases(desired)[CAT_2].archive
     everything = sum(member.length for member in archive.members)
     assert change.actions == (
-        Install(CAT_2, archive.sha256, everything, archive.size_bytes),
+        Install(
+            CAT_2,
+            archive.sha256,
+            everything,
+            archive.size_bytes,
+            archive="cat-1.10.0.mar" if host.layout is Layout.MAR else "",
+        ),
         Register(CAT_2),
         Probe(CAT_2),
     )
@@ -489,7 +498,7 @@ def test_what_was_registered_from_elsewhere_is_registered_from_its_release(
         ("unregister", "cat", "1.0.0"),
         ("register", "cat@1.0.0"),
     ]
-    assert host.server.describe("cat")[0].location == "cat-1.0.0"
+    assert host.server.describe("cat")[0].location == host.layout.entry(CAT_1)
 
 
 def test_a_default_that_has_to_be_registered_anew_can_go_in_spite_of_others(
@@ -501,7 +510,7 @@ def test_a_default_that_has_to_be_registered_anew_can_go_in_spite_of_others(
     host.apply({"cat": "1.0.0"})
 
     assert host.state() == {"cat": ("1.0.0", ["1.0.0"])}
-    assert host.server.describe("cat")[0].location == "cat-1.0.0"
+    assert host.server.describe("cat")[0].location == host.layout.entry(CAT_1)
 
 
 def test_the_old_version_goes_once_nobody_waits_for_it(
@@ -691,10 +700,15 @@ def test_what_cannot_be_loaded_any_more_is_laid_out_anew(host: Host) -> None:
     host.apply({"cat": "1.0.0"})
     # As after a restart of the server, which passed over it.
     host.server.unregister("cat", "1.0.0")
-    config = host.root / CAT_1.entry / "model-config.yaml"
-    config.write_text("")
+    if host.layout is Layout.DIR:
+        damaged = host.root / CAT_1.entry / "model-config.yaml"
+        damaged.write_text("")
+    else:
+        damaged = host.root / host.layout.entry(CAT_1)
+        damaged.chmod(0o644)
+        os.truncate(damaged, damaged.stat().st_size - 100)
 
     host.apply({"cat": "1.0.0"})
 
     assert host.state() == {"cat": ("1.0.0", ["1.0.0"])}
-    assert config.read_text()
+    assert why_unusable(host.root, CAT_1, host.layout) == ""

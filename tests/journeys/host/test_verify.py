@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,7 +53,9 @@ def host(tmp_path: Path) -> Host:
 
 def verify(host: Host, **options: bool) -> Report:
     journey = Verify(
-        trees=LocalTrees(host.root), store=host.store, releases=host.releases
+        trees=LocalTrees(host.root, python=sys.executable),
+        store=host.store,
+        releases=host.releases,
     )
     return journey.run(Seen(), **options)
 

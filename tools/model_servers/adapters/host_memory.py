@@ -17,9 +17,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from model_servers.adapters import disk
+from model_servers.adapters.entries import visible_layout
 from model_servers.adapters.replacing import replacing
 from model_servers.core.boot import boot_config
+from model_servers.core.entries import Layout
 from model_servers.core.memory import Event, Memory
+from model_servers.core.names import Ref
 from model_servers.errors import OutsideError
 
 _FOLDER = Path(".model-servers", "host")
@@ -28,8 +31,16 @@ _FOLDER = Path(".model-servers", "host")
 class FileHostMemory:
     """The memory of the host whose model store is one folder."""
 
-    def __init__(self, model_store: Path, *, config: Path | None) -> None:
+    def __init__(
+        self,
+        model_store: Path,
+        *,
+        config: Path | None,
+        layout: Layout = Layout.DIR,
+    ) -> None:
         """Take the model store, and TorchServe's config if there is one."""
+        self._model_store = model_store
+        self._layout = layout
         self._folder = model_store / _FOLDER
         self._config = config
 
@@ -58,7 +69,7 @@ class FileHostMemory:
         """Have TorchServe start with these versions, the defaults first."""
         base = self._base()
         if base is not None:
-            config = boot_config(base, served)
+            config = boot_config(base, served, ending=self._ending)
             self._replace("config.properties", config.encode("latin-1", "replace"))
 
     def events(self) -> list[Event]:
@@ -91,6 +102,13 @@ class FileHostMemory:
             return
         with disk.failures("the readiness file"):
             (self._folder / "ready").unlink(missing_ok=True)
+
+    def _ending(self, name: str, version: str) -> str:
+        """Say what the entry of a version ends in that is there."""
+        with suppress(ValueError):
+            ref = Ref.parse(f"{name}@{version}")
+            return visible_layout(self._model_store, ref, self._layout).ending
+        return ""
 
     def _ends_well(self) -> bool:
         with (self._folder / "history.jsonl").open("rb") as stream:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 
 from model_servers.adapters import disk
 from model_servers.adapters.frontends import serving_from, using_temp
+from model_servers.adapters.mar_entries import packed_archives
+from model_servers.adapters.tree_files import HOME
+from model_servers.core.entries import Layout, ref_of
 from model_servers.core.names import Ref
 from model_servers.core.pruning import RESUMABLE_S, Kind, Prunable
 
@@ -17,53 +21,103 @@ _SETTLED_S = 3600.0
 """What is younger in TorchServe's temp may belong to a registration at work."""
 
 
+def _sha256(path: Path) -> str:
+    """Give the digest of the tree that a file or folder of ours belongs to.
+
+    >>> _sha256(Path("work/abc-012")), _sha256(Path("trees/abc.json"))
+    ('abc', 'abc')
+    """
+    return path.name.removesuffix(".json").partition("-")[0]
+
+
+def _stem(path: Path) -> str:
+    return path.stem
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """One entry of the model store that is ours."""
+
+    ref: Ref
+    layout: Layout
+    path: Path
+    sha256: str
+    """Of its tree."""
+
+    requirements: frozenset[str]
+    """The folders of packages that it needs."""
+
+
 class LocalLeftovers:
     """What may go from one host. Nobody else may be at work on the model store."""
 
-    def __init__(self, root: Path, *, temp: Path | None, now_s: float) -> None:
-        """Take the model store, TorchServe's temp if that is known, and the time."""
+    def __init__(
+        self, root: Path, *, layout: Layout, temp: Path | None, now_s: float
+    ) -> None:
+        """Take the model store, its layout, TorchServe's temp if that is known, now."""
         self._root = root
-        self._home = root / ".model-servers"
+        self._home = root / HOME
+        self._layout = layout
         self._temp = temp
         self._now_s = now_s
 
     def installed(self) -> dict[Ref, float]:
         """Say when each version came to this host, in seconds since 1970."""
-        return {
-            ref: entry.lstat().st_mtime
-            for entry in self._entries()
-            if (ref := _ref(entry.name)) is not None
-        }
+        came_s: dict[Ref, float] = {}
+        for one in self._made():
+            at_s = one.path.lstat().st_mtime
+            came_s[one.ref] = min(at_s, came_s.get(one.ref, at_s))
+        return came_s
 
     def versions(self, refs: Collection[Ref]) -> Iterator[Prunable]:
         """Yield versions with what their going makes free."""
+        made = self._made()
         for ref in refs:
-            sha256 = _sha256((self._root / ref.entry).readlink())
+            mine = [one for one in made if one.ref == ref]
+            sha256 = mine[0].sha256
+            archives = (one.path for one in mine if one.layout is Layout.MAR)
             works = (self._home / "work").glob(f"{sha256}*")
             yield Prunable(
                 kind=Kind.VERSION,
                 what=str(ref),
-                size_bytes=_freed_bytes(self._home / "trees" / sha256, *works),
+                size_bytes=_freed_bytes(
+                    self._home / "trees" / sha256, *works, *archives
+                ),
                 ref=ref,
             )
 
-    def orphans(self, gone: Collection[Ref]) -> Iterator[Prunable]:
-        """Yield what belongs to no version, once those in *gone* have gone."""
-        linked = {
-            entry.name: _sha256(entry.readlink())
-            for entry in self._entries()
-            if entry.readlink().parent.name == "work"
-        }
-        going = {ref.entry for ref in gone}
-        kept = {sha256 for name, sha256 in linked.items() if name not in going}
-        known = {*linked.values()}
-        for kind in ("trees", "work"):
-            for path in _children(self._home / kind):
-                if path.name.startswith("."):
-                    yield from self._partial(path)
-                elif _sha256(path) not in known:
-                    yield _prunable(Kind.TREE, path)
-        yield from self._requirements(kept)
+    def doubles(self, used: Collection[str]) -> list[Prunable]:
+        """Give what a change of the layout has left, but entries in *used*."""
+        made = self._made()
+        laid_out = {one.ref for one in made if one.layout is self._layout}
+        return [
+            Prunable(
+                kind=Kind.ENTRY,
+                what=str(one.path),
+                size_bytes=0 if one.path.is_symlink() else _freed_bytes(one.path),
+            )
+            for one in made
+            if one.layout is not self._layout
+            and one.ref in laid_out
+            and one.path.name not in used
+        ]
+
+    def orphans(
+        self, gone: Collection[Ref], doubles: Collection[Prunable]
+    ) -> Iterator[Prunable]:
+        """Yield what belongs to no version, once *gone* and *doubles* have gone."""
+        made = self._made()
+        going = {one.what for one in doubles}
+        staying = [one for one in made if str(one.path) not in going]
+        linked = [one for one in staying if one.layout is Layout.DIR]
+        yield from self._unknown("trees", {one.sha256 for one in made})
+        yield from self._unknown("work", {one.sha256 for one in linked})
+        archived = (one.ref.entry for one in staying if one.layout is Layout.MAR)
+        yield from self._unknown("archives", {*archived}, name=_stem)
+        for path in self._root.glob(".*.partial"):
+            yield from self._partial(path)
+        kept = (one.requirements for one in staying if one.ref not in gone)
+        yield from self._requirements({name for names in kept for name in names})
         yield from self._in_temp()
 
     def remove(self, one: Prunable) -> None:
@@ -75,24 +129,59 @@ class LocalLeftovers:
             else:
                 path.unlink(missing_ok=True)
 
-    def _entries(self) -> Iterator[Path]:
-        for entry in _children(self._root):
-            if entry.is_symlink() and not entry.name.startswith("."):
-                yield entry
+    def _made(self) -> list[_Made]:
+        return [*self._links(), *self._archives()]
+
+    def _links(self) -> Iterator[_Made]:
+        for path in _children(self._root):
+            ref = ref_of(path.name) if path.is_symlink() else None
+            if ref is None or path.readlink().parent != Path(HOME, "work"):
+                continue
+            sha256 = _sha256(path.readlink())
+            packages = (
+                package.readlink().parent.name
+                for work in (self._home / "work").glob(f"{sha256}*")
+                for package in _children(work)
+                if package.is_symlink()
+            )
+            yield _Made(
+                ref=ref,
+                layout=Layout.DIR,
+                path=path,
+                sha256=sha256,
+                requirements=frozenset(packages),
+            )
+
+    def _archives(self) -> Iterator[_Made]:
+        for ref, packed in packed_archives(self._root).items():
+            yield _Made(
+                ref=ref,
+                layout=Layout.MAR,
+                path=self._root / Layout.MAR.entry(ref),
+                sha256=packed.sha256,
+                requirements=frozenset({packed.requirements} - {""}),
+            )
+
+    def _unknown(
+        self,
+        folder: str,
+        known: Collection[str],
+        *,
+        name: Callable[[Path], str] = _sha256,
+    ) -> Iterator[Prunable]:
+        """Yield what is in one of our folders and has no name of *known*."""
+        for path in _children(self._home / folder):
+            if path.name.startswith("."):
+                yield from self._partial(path)
+            elif name(path) not in known:
+                yield _prunable(Kind.TREE, path)
 
     def _partial(self, path: Path) -> Iterator[Prunable]:
         if self._now_s - _latest_s(path) > RESUMABLE_S:
             yield _prunable(Kind.PARTIAL, path)
 
-    def _requirements(self, kept: Collection[str]) -> Iterator[Prunable]:
-        """Yield installed requirements that nothing in *kept* links to."""
-        used = {
-            package.readlink().parent.name
-            for sha256 in kept
-            for work in (self._home / "work").glob(f"{sha256}*")
-            for package in _children(work)
-            if package.is_symlink()
-        }
+    def _requirements(self, used: Collection[str]) -> Iterator[Prunable]:
+        """Yield installed requirements that no version uses."""
         for path in _children(self._home / "requirements"):
             if path.name.startswith("."):
                 yield from self._partial(path)
@@ -142,20 +231,3 @@ def _latest_s(path: Path) -> float:
 
 def _children(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def _sha256(path: Path) -> str:
-    """Give the digest of the tree that a file or folder of ours belongs to.
-
-    >>> _sha256(Path("work/abc-012")), _sha256(Path("trees/abc.json"))
-    ('abc', 'abc')
-    """
-    return path.name.removesuffix(".json").partition("-")[0]
-
-
-def _ref(entry: str) -> Ref | None:
-    name, _, version = entry.rpartition("-")
-    try:
-        return Ref.parse(f"{name}@{version}")
-    except ValueError:
-        return None

@@ -3,68 +3,94 @@
 ::
 
     <model_store>/
-        <name>-<version>            a link to work/<sha256>: what TorchServe registers
+        <name>-<version>            what TorchServe registers: see work_entries.py,
+        <name>-<version>.mar        or mar_entries.py
         .model-servers/
             trees/<sha256>/         an archive unpacked: verified, read-only
             trees/<sha256>.json     its release.json
-            work/<sha256>/          what a model runs in: the tree's files, its
-                                    requirements, and what its handler adds
-            work/<sha256>-<overlay>/  the same with another model config
             requirements/<digest>/  packages that models share
             answered/<sha256>       its golden requests were answered here
 
-TorchServe ignores hidden entries, and links a registered directory instead of
-copying it. Everything appears under its name complete, by a rename.
+TorchServe ignores hidden entries. Everything appears under its name complete, by a
+rename.
 """
 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from model_servers.adapters import copying, delta, disk, documents, released_config
+from model_servers.adapters import (
+    copying,
+    delta,
+    disk,
+    documents,
+    released_config,
+    tree_files,
+)
 from model_servers.adapters.entries import why_unusable
+from model_servers.adapters.mar_entries import MarEntries
 from model_servers.adapters.releases import read_record
 from model_servers.adapters.requirements import Requirements
+from model_servers.adapters.tree_files import HOME, Entry
+from model_servers.adapters.work_entries import WorkEntries
 from model_servers.core.delta import Place, Wanted, missing_bytes, places_in_tree
+from model_servers.core.entries import Layout, ref_of
 from model_servers.core.golden import GoldenCase
 from model_servers.core.host import Installed
-from model_servers.core.layout import GOLDEN_FOLDER, MANIFEST, RELEASE_MEMBER
+from model_servers.core.layout import GOLDEN_FOLDER
 from model_servers.core.names import Ref
-from model_servers.core.overlay import Overlay, overlay_digest, with_overlay
+from model_servers.core.overlay import Overlay
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
 from model_servers.errors import OutsideError, RefusedError
 from model_servers.ports import NO_OVERLAY, Chunks, OnBytes
 
-_HOME = ".model-servers"
 _LOAD_ERROR = "load-error.txt"
 """Where the shared handler says why it could not load a model."""
-
-_OVERLAY = "overlay.json"
-"""What this host has changed in the model config, beside it."""
-
-_COPY_BELOW_BYTES = 2**20
-"""Small files of a tree are copied for a model to run in, large ones shared."""
 
 _PID_BYTES = 10
 """So many that writing over another process needs no room on the disk."""
 
 
+class _Entries(Protocol):
+    """The entries of one layout."""
+
+    layout: Layout
+
+    def find(self, ref: Ref) -> Entry | None:
+        """Say what the entry of a version is made of; None if it is not ours."""
+
+    def make(self, ref: Ref, tree: Path, overlay: Overlay) -> None:
+        """Make the entry of a version; it is complete, or as it was before."""
+
+    def remove(self, ref: Ref) -> None:
+        """Take the entry away, if it is ours."""
+
+    def running(self, ref: Ref) -> Iterable[Path]:
+        """Give the folders in which a version runs, if it does."""
+
+
 class LocalModelStore:
     """The model store below one folder of this machine."""
 
-    def __init__(self, root: Path, *, python: str) -> None:
+    def __init__(self, root: Path, *, python: str, layout: Layout = Layout.DIR) -> None:
+        """Take the folder, the Python of the workers, and how versions are laid out."""
+        self.layout = layout
         self._root = root
-        self._home = root / _HOME
+        self._home = root / HOME
         self._trees = self._home / "trees"
         self._requirements = Requirements(self._home / "requirements", python)
+        made: list[_Entries] = [
+            WorkEntries(root, self._requirements),
+            MarEntries(root, self._requirements),
+        ]
+        self._entries = sorted(made, key=lambda one: one.layout is not layout)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -107,7 +133,7 @@ class LocalModelStore:
         """Say whether this host lacks the packages that *release* requires."""
         tree = self._trees / release.archive.sha256
         manifest = (
-            _manifest(tree)
+            tree_files.manifest(tree)
             if tree.is_dir()
             else released_config.manifest(release, read_range)
         )
@@ -138,16 +164,16 @@ class LocalModelStore:
             tree = self._trees / release.archive.sha256
             if not tree.is_dir():
                 self._make_tree(release, tree, chunks, on_bytes)
-            work = self._make_work(tree, overlay)
-            self._link(release.ref, work)
+            self._entries[0].make(release.ref, tree, overlay)
 
     def restore(self, ref: Ref) -> None:
         """Lay out anew what runs of an installed release, if it cannot be loaded."""
-        if not why_unusable(self._root, ref):
+        if not why_unusable(self._root, ref, self.layout):
             return
         with disk.failures("the model store"):
-            self._make_work(self._tree(ref), _read_overlay(self._root / ref.entry))
-        reason = why_unusable(self._root, ref)
+            entry = self._entry(ref)
+            self._entries[0].make(ref, self._trees / entry.sha256, entry.overlay)
+        reason = why_unusable(self._root, ref, self.layout)
         if reason:
             raise OutsideError(
                 f"{ref} cannot be loaded: {reason}",
@@ -157,23 +183,21 @@ class LocalModelStore:
     def forget(self, ref: Ref) -> None:
         """Take an installed release off the disk; its requirements stay."""
         with disk.failures("the model store"):
-            link = self._root / ref.entry
-            if not link.is_symlink():
+            entry = self._made(ref)
+            if entry is None:
                 return
-            sha256 = self._sha256(ref)
-            link.unlink()
-            for work in (self._home / "work").glob(f"{sha256}*"):
-                shutil.rmtree(work, ignore_errors=True)
-            (self._trees / f"{sha256}.json").unlink(missing_ok=True)
-            shutil.rmtree(self._trees / sha256, ignore_errors=True)
+            for entries in self._entries:
+                entries.remove(ref)
+            (self._trees / f"{entry.sha256}.json").unlink(missing_ok=True)
+            shutil.rmtree(self._trees / entry.sha256, ignore_errors=True)
 
     def serving(self, ref: Ref) -> Serving:
         """Read what an installed release asks of TorchServe on this host."""
-        return _serving(self._root / ref.entry)
+        return tree_files.serving(self._tree(ref), self._entry(ref).overlay)
 
     def released_serving(self, ref: Ref) -> Serving:
         """Read what it asks on any host."""
-        return _serving(self._tree(ref))
+        return tree_files.serving(self._tree(ref))
 
     def golden_cases(self, ref: Ref) -> list[GoldenCase]:
         """Read the golden cases of an installed release."""
@@ -190,21 +214,27 @@ class LocalModelStore:
     def mark_answered(self, ref: Ref) -> None:
         """Remember that *ref* has answered its golden requests on this host."""
         with disk.failures("the model store"):
-            marker = self._home / "answered" / self._sha256(ref)
+            marker = self._home / "answered" / self._entry(ref).sha256
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()
 
     def load_error(self, ref: Ref) -> str | None:
         """Give the shared handler's own report of why *ref* could not be loaded."""
-        try:
-            return (self._root / ref.entry / _LOAD_ERROR).read_text("utf-8").strip()
-        except FileNotFoundError:
-            return None
+        for report in self._load_errors(ref):
+            with suppress(FileNotFoundError):
+                return report.read_text("utf-8").strip()
+        return None
 
     def clear_load_error(self, ref: Ref) -> None:
         """Forget the report, before a new try."""
         with disk.failures("the model store"):
-            (self._root / ref.entry / _LOAD_ERROR).unlink(missing_ok=True)
+            for report in self._load_errors(ref):
+                report.unlink(missing_ok=True)
+
+    def _load_errors(self, ref: Ref) -> Iterator[Path]:
+        for entries in self._entries:
+            if entries.find(ref) is not None:
+                yield from (one / _LOAD_ERROR for one in entries.running(ref))
 
     def _take(self, lock: int) -> None:
         try:
@@ -220,29 +250,40 @@ class LocalModelStore:
             os.pwrite(lock, str(os.getpid()).encode().ljust(_PID_BYTES), 0)
 
     def _installed(self) -> Iterator[tuple[Ref, Installed]]:
-        for entry in sorted(self._root.iterdir()):
-            ref = _ref(entry.name)
-            found = None if ref is None else self._find(ref)
-            if ref is not None and found is not None:
+        names = {ref_of(entry.name) for entry in self._root.iterdir()}
+        for ref in sorted(ref for ref in names if ref is not None):
+            found = self._find(ref)
+            if found is not None:
                 yield ref, found
 
     def _find(self, ref: Ref) -> Installed | None:
-        entry = self._root / ref.entry
-        if not entry.is_symlink() or not entry.is_dir():
-            return None
-        ours = entry.readlink().parent == Path(_HOME, "work")
-        sha256 = self._sha256(ref)
-        if not ours or not (self._trees / sha256).is_dir():
-            return None
-        answered = (self._home / "answered" / sha256).exists()
-        overlay = _read_overlay(entry)
-        return Installed(sha256=sha256, answered=answered, overlay=overlay)
+        for entries in self._entries:
+            entry = entries.find(ref)
+            if entry is not None and (self._trees / entry.sha256).is_dir():
+                return Installed(
+                    sha256=entry.sha256,
+                    answered=(self._home / "answered" / entry.sha256).exists(),
+                    overlay=entry.overlay,
+                    layout=entries.layout,
+                )
+        return None
 
-    def _sha256(self, ref: Ref) -> str:
-        return (self._root / ref.entry).readlink().name.partition("-")[0]
+    def _made(self, ref: Ref) -> Entry | None:
+        """Say what the entry of a version is made of, in the wanted layout first."""
+        found = (entries.find(ref) for entries in self._entries)
+        return next((entry for entry in found if entry is not None), None)
+
+    def _entry(self, ref: Ref) -> Entry:
+        entry = self._made(ref)
+        if entry is None:
+            raise OutsideError(
+                f"{ref} is not in the model store {self._root}",
+                hint="`ms sync plan` shows what is there",
+            )
+        return entry
 
     def _tree(self, ref: Ref) -> Path:
-        return self._trees / self._sha256(ref)
+        return self._trees / self._entry(ref).sha256
 
     def _records(self) -> Iterator[tuple[Path, Release]]:
         """Yield the trees of this host, with the releases that they are."""
@@ -308,87 +349,3 @@ class LocalModelStore:
             disk.sync(partial)
             partial.rename(tree)
             disk.sync(tree.parent)
-
-    def _make_work(self, tree: Path, overlay: Overlay) -> Path:
-        """Lay out what the model runs in, from its tree and its requirements.
-
-        The model may write there: its handler unpacks and installs. Small files
-        are copies, so that it can spoil nothing that others share.
-        """
-        digest = overlay_digest(overlay)
-        work = self._home / "work" / (f"{tree.name}-{digest}" if digest else tree.name)
-        partial = work.with_name(f".partial-{tree.name}")
-        shutil.rmtree(partial, ignore_errors=True)
-        for file in sorted(path for path in tree.rglob("*") if path.is_file()):
-            target = partial / file.relative_to(tree)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if file.stat().st_size < _COPY_BELOW_BYTES:
-                shutil.copyfile(file, target)
-            else:
-                copying.share(file, target)
-        # An archive cannot hold its own digest; a model that is asked can tell it.
-        shutil.copyfile(tree.with_suffix(".json"), partial / RELEASE_MEMBER)
-        if overlay:
-            _write_overlay(partial, overlay)
-        requirements = _manifest(tree)["model"].get("requirementsFile")
-        if requirements is not None:
-            self._add_packages(tree / requirements, partial)
-        disk.sync(partial)
-        shutil.rmtree(work, ignore_errors=True)
-        partial.rename(work)
-        return work
-
-    def _add_packages(self, requirements: Path, target: Path) -> None:
-        """Link the packages where TorchServe's own install would put them."""
-        for package in self._requirements.installed(requirements).iterdir():
-            link = target / package.name
-            if not link.exists():
-                link.symlink_to(package)
-
-    def _link(self, ref: Ref, work: Path) -> None:
-        link = self._root / ref.entry
-        fresh = self._home / f".partial-{ref.entry}"
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(work.relative_to(self._root))
-        fresh.replace(link)
-        disk.sync(self._root)
-
-
-def _ref(entry: str) -> Ref | None:
-    """Read the name of an entry; None if it cannot be one of ours."""
-    name, _, version = entry.rpartition("-")
-    try:
-        return Ref.parse(f"{name}@{version}")
-    except ValueError:
-        return None
-
-
-def _manifest(tree: Path) -> Mapping[str, Any]:
-    manifest: Mapping[str, Any] = json.loads((tree / MANIFEST).read_bytes())
-    return manifest
-
-
-def _serving(tree: Path) -> Serving:
-    config = _manifest(tree)["model"].get("configFile")
-    if config is None:
-        return Serving()
-    data, _ = documents.parse((tree / config).read_text("utf-8"))
-    return Serving.from_mapping(data)
-
-
-def _read_overlay(work: Path) -> Overlay:
-    try:
-        overlay: Overlay = json.loads((work / _OVERLAY).read_bytes())
-    except FileNotFoundError:
-        return {}
-    return overlay
-
-
-def _write_overlay(work: Path, overlay: Overlay) -> None:
-    """Change the model config in *work*, which is a copy, and say what was changed."""
-    name = _manifest(work)["model"].get("configFile", "model-config.yaml")
-    config = work / name
-    own = documents.parse(config.read_text("utf-8"))[0] if config.exists() else {}
-    config.unlink(missing_ok=True)  # a small file is a copy, a large one is shared
-    config.write_text(with_overlay(own, overlay), "utf-8")
-    (work / _OVERLAY).write_text(json.dumps(dict(overlay)), "utf-8")

@@ -18,8 +18,12 @@ from pathlib import Path
 
 from model_servers.adapters import delta, disk
 from model_servers.adapters.hashing import CHUNK_BYTES
+from model_servers.adapters.mar_entries import MarEntries
 from model_servers.adapters.releases import read_release
+from model_servers.adapters.requirements import Requirements
+from model_servers.adapters.tree_files import HOME
 from model_servers.core.delta import Place, Wanted, places_in_tree
+from model_servers.core.entries import Layout, ref_of
 from model_servers.core.layout import MANIFEST
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
@@ -34,10 +38,14 @@ _SHARED_FROM_BYTES = 2**20
 class LocalTrees:
     """The trees below one model store."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, python: str) -> None:
+        """Take the model store, and the Python of the workers."""
         self._root = root
-        self._home = root / ".model-servers"
+        self._home = root / HOME
         self._trees = self._home / "trees"
+        self._archives = MarEntries(
+            root, Requirements(self._home / "requirements", python)
+        )
 
     def releases(self) -> list[Release]:
         """Give the release that each tree is, of those whose record can be read."""
@@ -51,10 +59,11 @@ class LocalTrees:
         With the version that is served from it, if there is one.
         """
         links = {
-            entry.readlink().name.partition("-")[0]: _ref(entry.name)
+            entry.readlink().name.partition("-")[0]: ref_of(entry.name)
             for entry in self._root.iterdir()
             if entry.is_symlink()
         }
+        links |= {packed.sha256: ref for ref, packed in self._archives.all().items()}
         return [
             (tree.name, links.get(tree.name))
             for tree in self._folders()
@@ -72,7 +81,10 @@ class LocalTrees:
             disk.sync(record.parent)
 
     def rotten(self, release: Release, *, on_bytes: OnBytes) -> list[str]:
-        """Hash a tree and what runs in it; name the members that are wrong."""
+        """Hash a tree and what is made of it; name what is wrong.
+
+        That is members, and archives of the model store as a whole.
+        """
         members = release.archive.members
         with ThreadPoolExecutor(_THREADS) as pool:
             are_right = pool.map(
@@ -83,7 +95,14 @@ class LocalTrees:
                 members,
             )
             pairs = list(zip(members, are_right, strict=True))
-        return [member.path for member, is_right in pairs if not is_right]
+        return [
+            *(member.path for member, is_right in pairs if not is_right),
+            *(
+                Layout.MAR.entry(ref)
+                for ref in self._archives.of_tree(release.archive.sha256)
+                if not self._archives.is_right(ref, on_bytes=on_bytes)
+            ),
+        ]
 
     def mend(
         self,
@@ -94,14 +113,14 @@ class LocalTrees:
         chunks: Chunks,
         on_bytes: OnBytes,
     ) -> None:
-        """Put rotten members right: their good segments kept, the others brought.
+        """Put what is rotten right: good segments of members kept, the others brought.
 
         Interrupted, every file is the old one or a right one. Its golden requests
         count as never answered, so that the next sync asks them.
 
         Args:
             release: the tree.
-            rotten: its members that are wrong.
+            rotten: its members that are wrong, and archives that are made of it.
             elsewhere: other trees of this host, with what is wrong in them.
             chunks: reads the released archive: offset and length.
             on_bytes: told the bytes that had to be fetched.
@@ -136,6 +155,9 @@ class LocalTrees:
                     _take_place(partial / member.path, tree / member.path)
                     self._share(release, member.path, member.length)
             shutil.rmtree(partial, ignore_errors=True)
+            for ref, packed in self._archives.all().items():
+                if Layout.MAR.entry(ref) in rotten:
+                    self._archives.make(ref, tree, packed.overlay)
 
     def _folders(self) -> list[Path]:
         if not self._trees.is_dir():
@@ -191,14 +213,6 @@ def _record(tree: Path) -> Release | None:
     except (OSError, ModelServersError):
         return None
     return found if found.archive.sha256 == tree.name else None
-
-
-def _ref(entry: str) -> Ref | None:
-    name, _, version = entry.rpartition("-")
-    try:
-        return Ref.parse(f"{name}@{version}")
-    except ValueError:
-        return None
 
 
 def _is_right(file: Path, sha256: str, on_bytes: OnBytes) -> bool:

@@ -41,6 +41,9 @@ class Install:
     runs_pip: bool = False
     """Nothing on this host has its requirements yet, and pip takes its time."""
 
+    archive: str = ""
+    """What TorchServe registers, where that is no directory."""
+
 
 @dataclass(frozen=True)
 class Register:

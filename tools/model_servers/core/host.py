@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from model_servers.core.entries import Layout
 from model_servers.core.names import Ref
 from model_servers.core.overlay import DEVICE_IDS, DEVICE_TYPE, Overlay
 from model_servers.core.profile import Update
@@ -25,6 +26,9 @@ class Wanted:
 
     placed: Mapping[Ref, Overlay] = field(default_factory=dict)
     """What it changes in that of one version: the GPUs that it is admitted to."""
+
+    layout: Layout = Layout.DIR
+    """In which TorchServe finds them all."""
 
     update: Update = Update.AUTO
     why: str = ""
@@ -132,6 +136,9 @@ class Installed:
     overlay: Overlay = field(default_factory=dict)
     """What this host has changed in its model config."""
 
+    layout: Layout = Layout.DIR
+    """In which it is there; if in both, the one that the host profile asks for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HostState:
@@ -151,7 +158,7 @@ class HostState:
 
     def managed(self) -> set[str]:
         """Name the models that this tool put on the server."""
-        entries = {ref.entry for ref in self.installed}
+        entries = {one.entry(ref) for ref in self.installed for one in Layout}
         return {
             name
             for name, versions in self.served.items()

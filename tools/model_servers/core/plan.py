@@ -20,6 +20,7 @@ from model_servers.core.changes import (
     Soak,
     Unregister,
 )
+from model_servers.core.entries import Layout, layout_of
 from model_servers.core.host import (
     Desired,
     HostState,
@@ -192,6 +193,10 @@ class _Planner(_Comparison):
             isinstance(action, Scale) for action in actions
         )
         is_default = _default_of(ref.name, self.observed) == str(ref.version)
+        is_laid_out = not any(
+            self._other_layout(asked, release) for release in asked.releases
+        )
+        is_as_asked = is_as_asked and is_laid_out
         if is_default and is_as_asked and not self._changed_settings(asked):
             return Sign.REPAIR
         return Sign.CHANGE
@@ -203,13 +208,13 @@ class _Planner(_Comparison):
         goes_first = self._goes_first(asked)
         if goes_first:
             kept = [one for one in served if one not in unwanted]
-            yield from self._install(asked.default, self._overlay(asked, asked.default))
+            yield from self._install(asked, asked.default)
             if any(one.is_default for one in unwanted):
                 yield from _stand_in(name, kept)
             yield from _farewell(name, sorted(unwanted, key=_is_default))
         yield from self._default(asked, kept, is_installed=goes_first)
         for release in asked.also:
-            yield from self._up(release, self._overlay(asked, release), [])
+            yield from self._up(asked, release, [])
         if not goes_first:
             if self.soak_s and any(one.is_ready for one in unwanted):
                 yield Soak(asked.default.ref, self.soak_s)
@@ -223,21 +228,21 @@ class _Planner(_Comparison):
         served = self.observed.find(release.ref)
         others = [one for one in kept if one is not served]
         overlay = self._overlay(asked, release)
-        yield from self._up(release, overlay, others, is_installed=is_installed)
+        yield from self._up(asked, release, others, is_installed=is_installed)
         stays = served and not self._why_anew(release, overlay)
         if others and not (stays and served and served.is_default):
             yield SetDefault(release.ref)
 
     def _up(
         self,
+        asked: Wanted,
         release: Release,
-        overlay: Overlay,
         others: list[ServedVersion],
         *,
         is_installed: bool = False,
     ) -> Iterator[Action]:
         """Have one version serve and answer, whatever it does now."""
-        ref = release.ref
+        ref, overlay = release.ref, self._overlay(asked, release)
         served, installed = self.observed.find(ref), self.observed.installed.get(ref)
         if self._why_anew(release, overlay):
             # TorchServe refuses (403) to unregister a default while there are others.
@@ -246,7 +251,7 @@ class _Planner(_Comparison):
             yield Unregister(ref.name, str(ref.version))
             served = None
         if not is_installed:
-            yield from self._install(release, overlay)
+            yield from self._install(asked, release)
         if served is None:
             yield Register(ref)
         elif not served.is_ready:
@@ -258,10 +263,15 @@ class _Planner(_Comparison):
         if not is_proven or not (served and served.is_ready):
             yield Probe(ref)
 
-    def _install(self, release: Release, overlay: Overlay) -> Iterator[Action]:
+    def _install(self, asked: Wanted, release: Release) -> Iterator[Action]:
         installed = self.observed.installed.get(release.ref)
-        sha256 = release.archive.sha256
-        if installed and (installed.sha256, installed.overlay) == (sha256, overlay):
+        sha256, overlay = release.archive.sha256, self._overlay(asked, release)
+        wanted = (sha256, overlay, asked.layout)
+        if installed and wanted == (
+            installed.sha256,
+            installed.overlay,
+            installed.layout,
+        ):
             return
         yield Install(
             release.ref,
@@ -270,14 +280,28 @@ class _Planner(_Comparison):
             release.archive.size_bytes,
             overlay,
             self.needs_pip(release),
+            asked.layout.entry(release.ref) if asked.layout is Layout.MAR else "",
         )
 
     def _reasons(self, asked: Wanted) -> Iterator[str]:
         for release in asked.releases:
             reason = self._why_anew(release, self._overlay(asked, release))
+            reason = reason or self._other_layout(asked, release)
             if reason:
                 is_default = release is asked.default
                 yield reason if is_default else f"{release.ref.version}: {reason}"
+
+    def _other_layout(self, asked: Wanted, release: Release) -> str:
+        """Say what becomes of a version that is laid out in another way, or nothing.
+
+        TorchServe cannot have one version from two entries, so what serves goes on.
+        """
+        served = self.observed.find(release.ref)
+        installed = self.observed.installed.get(release.ref)
+        if served is None or installed is None or installed.layout is asked.layout:
+            return ""
+        entry = asked.layout.entry(release.ref)
+        return f"TorchServe's next start is from {entry}; what serves now goes on"
 
     def _why_anew(self, release: Release, overlay: Overlay) -> str:
         """Say why the registered version must go before it can come, or nothing."""
@@ -285,7 +309,7 @@ class _Planner(_Comparison):
         served, installed = self.observed.find(ref), self.observed.installed.get(ref)
         if served is None:
             return ""
-        if served.location != ref.entry:
+        if layout_of(ref, served.location) is None:
             return f"it was registered from {served.location!r}, not by this tool"
         if installed is None:
             return "its files are gone from the model store"

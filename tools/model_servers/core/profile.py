@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from model_servers.core.channels import is_channel
+from model_servers.core.entries import Layout
 from model_servers.core.overlay import Overrides
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ class HostProfile:
     models: Mapping[str, WantedModel]
     store: str | None = None
     model_store: str | None = None
+    layout: Layout = Layout.DIR
     management: str = MANAGEMENT
     inference: str = INFERENCE
     metrics: str = METRICS
@@ -128,6 +130,7 @@ class HostProfile:
             models={name: WantedModel.of(one) for name, one in data["models"].items()},
             store=data.get("store"),
             model_store=data.get("model_store"),
+            layout=Layout(data.get("layout", Layout.DIR.value)),
             policy=Policy.from_mapping(data.get("policy", {})),
             **{key: value for key, value in torchserve.items() if key in known},
         )

@@ -21,6 +21,7 @@ class Kind(Enum):
 
     VERSION = "version"
     TREE = "tree without a version"
+    ENTRY = "entry in the other layout"
     PARTIAL = "partial download"
     REQUIREMENTS = "requirements of no version"
     TEMP = "TorchServe's temp"

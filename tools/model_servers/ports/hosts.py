@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from model_servers.core.entries import Layout
     from model_servers.core.golden import GoldenCase, Request
     from model_servers.core.host import Installed, ServedVersion
     from model_servers.core.memory import Event, Memory
@@ -50,6 +51,9 @@ class ModelServer(Protocol):
 
 class ModelStore(Protocol):
     """The folder from which a TorchServe registers, and what stands behind it."""
+
+    layout: Layout
+    """How versions are laid out that come, or are restored."""
 
     def installed(self) -> dict[Ref, Installed]:
         """List the releases that are ready to be registered."""

@@ -92,6 +92,7 @@ def action_text(action: Action) -> str:
                 f"{size(action.full_bytes)} to fetch"
                 + (", pip installs its requirements" if action.runs_pip else "")
                 + (f", with {own}" if own else "")
+                + (f", as {action.archive}" if action.archive else "")
             )
         case Register(ref=ref):
             return f"register {ref} and wait until it is ready"

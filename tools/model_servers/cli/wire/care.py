@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_servers.cli.settings import Settings
-from model_servers.cli.wire.hosts import model_store, model_store_path, sync
+from model_servers.cli.wire.hosts import (
+    diary,
+    model_store,
+    model_store_path,
+    python_of,
+    sync,
+)
 from model_servers.cli.wire.stores import host_store
 
 if TYPE_CHECKING:
@@ -69,7 +75,9 @@ def verify(settings: Settings, host: HostProfile) -> Verify:
 
     at = host_store(settings, host)
     return Verify(
-        trees=LocalTrees(model_store_path(host)), store=at, releases=StoredReleases(at)
+        trees=LocalTrees(model_store_path(host), python=python_of(host)),
+        store=at,
+        releases=StoredReleases(at),
     )
 
 
@@ -79,8 +87,11 @@ def prune(host: HostProfile, *, temp: Path | None) -> Prune:
     from model_servers.journeys.host.prune import Prune
 
     return Prune(
-        leftovers=LocalLeftovers(model_store_path(host), temp=temp, now_s=time.time()),
+        leftovers=LocalLeftovers(
+            model_store_path(host), layout=host.layout, temp=temp, now_s=time.time()
+        ),
         model_store=model_store(host),
+        memory=diary(host).memory,
     )
 
 
@@ -111,7 +122,7 @@ def look_at_host(settings: Settings, host: HostProfile) -> LookAtHost:
         server=journey.server,
         store=journey.store,
         model_store=journey.model_store,
-        trees=LocalTrees(path),
+        trees=LocalTrees(path, python=python_of(host)),
         prune=prune(host, temp=None),
         probe=_Probe(),
         machine=HostMachine(path, management=host.management),

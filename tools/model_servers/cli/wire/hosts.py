@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +73,7 @@ def sync(settings: Settings, host: HostProfile) -> Sync:
         server=TorchServeApi(
             management=host.management,
             inference=host.inference,
+            ending=host.layout.ending,
             keys=KeyFile(Path(host.key_file)) if host.key_file else None,
         ),
         model_store=here,
@@ -99,15 +99,21 @@ def diary(host: HostProfile) -> Diary:
     from model_servers.journeys.host.diary import Diary
 
     config = None if host.config is None else Path(host.config)
-    memory = FileHostMemory(model_store_path(host), config=config)
+    root = model_store_path(host)
+    memory = FileHostMemory(root, config=config, layout=host.layout)
     return Diary(memory=memory, now=now, who=person.who())
 
 
 def entry_check(host: HostProfile) -> Callable[[Ref], str]:
     """Give what says why TorchServe could not load an entry of a host."""
-    from model_servers.adapters.entries import why_unusable
+    from model_servers.adapters.entries import visible_layout, why_unusable
 
-    return partial(why_unusable, model_store_path(host))
+    root = model_store_path(host)
+
+    def check(ref: Ref) -> str:
+        return why_unusable(root, ref, visible_layout(root, ref, host.layout))
+
+    return check
 
 
 def now() -> str:
@@ -119,7 +125,14 @@ def model_store(host: HostProfile) -> LocalModelStore:
     """Give the model store of a host."""
     from model_servers.adapters.model_store import LocalModelStore
 
-    return LocalModelStore(model_store_path(host), python=host.python or sys.executable)
+    return LocalModelStore(
+        model_store_path(host), python=python_of(host), layout=host.layout
+    )
+
+
+def python_of(host: HostProfile) -> str:
+    """Give the Python that runs the workers of a host's TorchServe."""
+    return host.python or sys.executable
 
 
 def model_store_path(host: HostProfile) -> Path:

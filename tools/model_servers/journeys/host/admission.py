@@ -8,6 +8,7 @@ from typing import Protocol
 
 from model_servers.core import admission
 from model_servers.core.admission import Admission, Admitted, Candidate
+from model_servers.core.entries import layout_of
 from model_servers.core.gpus import HEADROOM_MIB, Gpus, Tenant, visible
 from model_servers.core.host import Desired, HostState, Refusal, Wanted
 from model_servers.core.names import Ref
@@ -157,7 +158,9 @@ def _coming(wanted: Wanted | Refusal, observed: HostState) -> list[Release]:
 
 def _comes(release: Release, wanted: Wanted, observed: HostState) -> bool:
     served, installed = observed.find(release.ref), observed.installed.get(release.ref)
-    if served is None or installed is None or served.location != release.ref.entry:
+    if served is None or installed is None:
+        return True
+    if layout_of(release.ref, served.location) is None:
         return True
     overlay = wanted.overlay_of(release.ref, installed)
     return installed.sha256 != release.archive.sha256 or not (

@@ -82,7 +82,12 @@ class Diary:
         if change.sign is Sign.REFUSE:
             return
         memory = self.memory.read()
-        self._write(memory, memory.with_served(change.name, _served(change)))
+        served = memory.with_served(change.name, _served(change))
+        if change.installs:
+            # Also for the same versions: what TorchServe starts from may be another.
+            self.memory.write(served)
+        else:
+            self._write(memory, served)
         if change.actions:
             what = "removed" if change.sign is Sign.REMOVE else self.verb
             self._note(what, change, why=change.why or change.reason)

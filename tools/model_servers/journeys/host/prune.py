@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from model_servers.core.entries import layout_of
 from model_servers.core.host import HostState
 from model_servers.core.names import Ref
-from model_servers.core.pruning import KEEP, Prunable, beyond_keep
-from model_servers.ports import ModelStore
+from model_servers.core.pruning import KEEP, Kind, Prunable, beyond_keep
+from model_servers.ports import HostMemory, ModelStore
 
 
 class Leftovers(Protocol):
@@ -21,8 +22,13 @@ class Leftovers(Protocol):
     def versions(self, refs: Collection[Ref]) -> Iterator[Prunable]:
         """Yield versions with what their going makes free."""
 
-    def orphans(self, gone: Collection[Ref]) -> Iterator[Prunable]:
-        """Yield what belongs to no version, once those in *gone* have gone."""
+    def doubles(self, used: Collection[str]) -> list[Prunable]:
+        """Give what a change of the layout has left, but entries in *used*."""
+
+    def orphans(
+        self, gone: Collection[Ref], doubles: Collection[Prunable]
+    ) -> Iterator[Prunable]:
+        """Yield what belongs to no version, once *gone* and *doubles* have gone."""
 
     def remove(self, one: Prunable) -> None:
         """Take an orphan off the disk; done if it is gone."""
@@ -34,6 +40,7 @@ class Prune:
 
     leftovers: Leftovers
     model_store: ModelStore
+    memory: HostMemory
 
     def find(
         self, observed: HostState, wanted: Collection[Ref], *, keep: int = KEEP
@@ -49,18 +56,28 @@ class Prune:
             ref
             for ref in self.leftovers.installed()
             if any(
-                ref.entry == one.location or str(ref.version) == one.version
+                layout_of(ref, one.location) or str(ref.version) == one.version
                 for one in observed.served.get(ref.name, ())
             )
         }
         gone = beyond_keep(self.leftovers.installed(), served | set(wanted), keep=keep)
-        return [*self.leftovers.versions(gone), *self.leftovers.orphans(gone)]
+        doubles = self.leftovers.doubles(
+            {one.location for versions in observed.served.values() for one in versions}
+        )
+        return [
+            *self.leftovers.versions(gone),
+            *doubles,
+            *self.leftovers.orphans(gone, doubles),
+        ]
 
     def remove(self, found: Collection[Prunable]) -> None:
         """Take away what was found: the versions first, by which the rest is known.
 
         Interrupted, it can be run again.
         """
+        if any(one.kind is Kind.ENTRY for one in found):
+            # TorchServe must not start with what goes now.
+            self.memory.write(self.memory.read())
         for one in found:
             if one.ref is not None:
                 self.model_store.forget(one.ref)

@@ -128,6 +128,7 @@ class _Lookup:
             default=first,
             also=tuple(beside[ref] for ref in sorted(beside)),
             overlay=asked.overrides.overlay(),
+            layout=self.journey.model_store.layout,
             update=asked.update or self.journey.update,
             why=why or followed,
         )

@@ -144,6 +144,7 @@ class Rollback:
             default=release,
             also=tuple(beside),
             overlay=asked.overrides.overlay(),
+            layout=self.sync.model_store.layout,
             update=asked.update or self.sync.policy.update,
             why=why or "rollback",
         )

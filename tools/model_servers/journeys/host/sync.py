@@ -218,6 +218,7 @@ class Sync:
         with suppress(ModelServersError, ValueError):
             old = Ref(change.name, Version.parse(str(change.before)))
             if not self.server.describe(change.name):
+                self.model_store.restore(old)
                 self.acting.loading.load(old)
 
     def _hold_back(self, change: Change, bad: Ref, *, why: str) -> None:
