@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,6 +133,30 @@ def make_model(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content.encode() if isinstance(content, str) else content)
     return directory
+
+
+def write_wheel(folder: Path, *, text: str = "NUMBER = 42\n") -> str:
+    """Write a wheel by hand and give the requirement that names it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "tinylib-1.0-py3-none-any.whl"
+    files = {
+        "tinylib/__init__.py": text,
+        "tinylib-1.0.dist-info/METADATA": (
+            "Metadata-Version: 2.1\nName: tinylib\nVersion: 1.0\n"
+        ),
+        "tinylib-1.0.dist-info/WHEEL": (
+            "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\n"
+            "Tag: py3-none-any\n"
+        ),
+    }
+    record = "".join(f"{name},,\n" for name in files)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+        archive.writestr(
+            "tinylib-1.0.dist-info/RECORD", f"{record}tinylib-1.0.dist-info/RECORD,,\n"
+        )
+    return f"tinylib @ {path.as_uri()}\n"
 
 
 def as_yaml(document: Any) -> str:

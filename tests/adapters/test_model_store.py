@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import threading
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from model_servers.core.segments import SEGMENT_MAX_BYTES, Run, Segment
 from model_servers.core.spec import Serving
 from model_servers.errors import OutsideError, RefusedError, RequestError
 from model_servers.journeys.build import Build
-from zoo import CHECKPOINT, HANDLER, make_model
+from zoo import CHECKPOINT, HANDLER, make_model, write_wheel
 
 TINY = Ref.parse("tiny@1.0.0")
 
@@ -761,30 +760,6 @@ def test_a_record_of_a_newer_ms_is_refused(
     assert str(record) in str(caught.value)
 
 
-def _wheel(folder: Path, *, text: str = "NUMBER = 42\n") -> str:
-    """Write a wheel by hand and give the requirement that names it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "tinylib-1.0-py3-none-any.whl"
-    files = {
-        "tinylib/__init__.py": text,
-        "tinylib-1.0.dist-info/METADATA": (
-            "Metadata-Version: 2.1\nName: tinylib\nVersion: 1.0\n"
-        ),
-        "tinylib-1.0.dist-info/WHEEL": (
-            "Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\n"
-            "Tag: py3-none-any\n"
-        ),
-    }
-    record = "".join(f"{name},,\n" for name in files)
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-        archive.writestr(
-            "tinylib-1.0.dist-info/RECORD", f"{record}tinylib-1.0.dist-info/RECORD,,\n"
-        )
-    return f"tinylib @ {path.as_uri()}\n"
-
-
 REQUIRING = {"build": {"requirements_file": "requirements.txt"}}
 
 
@@ -794,7 +769,7 @@ def test_requirements_are_installed_once_and_linked_into_each_model(
     tmp_path: Path,
     released: Callable[..., Blob],
 ) -> None:
-    files = {"requirements.txt": _wheel(tmp_path / "wheels")}
+    files = {"requirements.txt": write_wheel(tmp_path / "wheels")}
     first = released(model=REQUIRING, files=files)
     second = released(version="1.0.1", model=REQUIRING, files=files)
 
@@ -815,7 +790,7 @@ def test_pip_is_needed_until_the_requirements_are_here_for_any_release(
     tmp_path: Path,
     released: Callable[..., Blob],
 ) -> None:
-    files = {"requirements.txt": _wheel(tmp_path / "wheels")}
+    files = {"requirements.txt": write_wheel(tmp_path / "wheels")}
     first = released(model=REQUIRING, files=files)
     second = released(version="1.0.1", model=REQUIRING, files=files)
     plain = released(version="1.0.2")
@@ -839,7 +814,7 @@ def test_a_file_of_the_model_hides_a_package_of_its_name(
     tmp_path: Path,
     released: Callable[..., Blob],
 ) -> None:
-    requirement = _wheel(tmp_path / "wheels")
+    requirement = write_wheel(tmp_path / "wheels")
     blob = released(
         model={"build": {**REQUIRING["build"], "extra_files": ["tinylib"]}},
         files={"requirements.txt": requirement, "tinylib/own.py": "OWN = 1\n"},
@@ -856,7 +831,7 @@ def test_requirements_that_cannot_be_installed_are_told_in_pips_words(
     tmp_path: Path,
     released: Callable[..., Blob],
 ) -> None:
-    requirement = _wheel(tmp_path / "wheels")
+    requirement = write_wheel(tmp_path / "wheels")
     wheel = tmp_path / "wheels" / "tinylib-1.0-py3-none-any.whl"
     data = wheel.read_bytes()
     wheel.unlink()

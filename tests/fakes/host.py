@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,9 @@ class Host:
     folder: Path
     clock: Clock
     layout: Layout = Layout.DIR
+    config: Path | None = None
+    """TorchServe's, if there is one."""
+
     store: MemoryStore = field(default_factory=MemoryStore)
     policy: Policy = field(default_factory=Policy)
     counts: list[Counts] = field(default_factory=list)
@@ -140,12 +143,12 @@ class Host:
 
     def __post_init__(self) -> None:
         self.root = self.folder / "model_store"
-        self.root.mkdir(parents=True)
+        self.root.mkdir(parents=True, exist_ok=True)
         self.server = FakeServer(self.root, layout=self.layout)
         self.model_store = LocalModelStore(
             self.root, python=sys.executable, layout=self.layout
         )
-        self.memory = FileHostMemory(self.root, config=None, layout=self.layout)
+        self.memory = FileHostMemory(self.root, config=self.config, layout=self.layout)
         releases = StoredReleases(self.store)
         catalog = Catalog(store=self.store, releases=releases)
         self.channels = Channels(
@@ -167,6 +170,14 @@ class Host:
             counts=Metrics(self.counts),
             policy=self.policy,
         )
+
+    def relaid(self, layout: Layout) -> Host:
+        """Give this host, with the same server, under a profile with this layout."""
+        again = replace(self, layout=layout)
+        again.server = self.server
+        again.server.registers(layout)
+        again.sync = replace(again.sync, server=self.server)
+        return again
 
     @property
     def planning(self) -> Planning:

@@ -84,6 +84,10 @@ class FakeServer:
         self._defaults: dict[str, str] = {}
         self._pids = itertools.count(1000)
 
+    def registers(self, layout: Layout) -> None:
+        """Take entries of another layout from now on."""
+        self._layout = layout
+
     def script(self, entry: str, **how: Any) -> None:
         """Say how *entry* will do once it is registered."""
         self.scripts[entry] = Script(**how)
