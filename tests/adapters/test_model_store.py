@@ -19,6 +19,7 @@ from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.model_store import LocalModelStore
 from model_servers.core import delta as core_delta
+from model_servers.core.entries import Layout
 from model_servers.core.golden import GoldenCase, Request
 from model_servers.core.host import Installed
 from model_servers.core.names import Ref
@@ -30,6 +31,11 @@ from model_servers.journeys.build import Build
 from zoo import CHECKPOINT, HANDLER, make_model, write_wheel
 
 TINY = Ref.parse("tiny@1.0.0")
+
+
+BOTH_LAYOUTS = pytest.mark.parametrize(
+    "model_store", Layout, indirect=True, ids=lambda layout: layout.value
+)
 
 
 class Blob:
@@ -71,8 +77,9 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def model_store(root: Path) -> LocalModelStore:
-    return LocalModelStore(root, python=sys.executable)
+def model_store(root: Path, request: pytest.FixtureRequest) -> LocalModelStore:
+    layout = getattr(request, "param", Layout.DIR)
+    return LocalModelStore(root, python=sys.executable, layout=layout)
 
 
 def _install(model_store: LocalModelStore, blob: Blob) -> int:
@@ -172,6 +179,7 @@ def test_an_installed_release_is_what_its_archive_holds(
     assert moved == sum(member.length for member in blob.release.archive.members)
 
 
+@BOTH_LAYOUTS
 def test_the_verified_files_are_read_only(
     model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
 ) -> None:
@@ -247,6 +255,7 @@ def test_the_link_appears_last(
     ]
 
 
+@BOTH_LAYOUTS
 def test_wrong_bytes_are_named_and_never_become_visible(
     model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
 ) -> None:
@@ -276,6 +285,7 @@ def test_wrong_bytes_are_named_and_never_become_visible(
     assert not (root / ".model-servers" / "work").exists()
 
 
+@BOTH_LAYOUTS
 @pytest.mark.parametrize("wrong", [b"", b"too short", b"x" * 10_000])
 def test_bytes_of_another_length_are_wrong_too(
     model_store: LocalModelStore,
@@ -420,6 +430,7 @@ def test_a_fine_tuned_checkpoint_fetches_the_layer_that_changed(
     assert (root / "tiny-1.0.1" / "checkpoint.pt").read_bytes() == tuned
 
 
+@BOTH_LAYOUTS
 def test_missing_bytes_are_those_that_no_tree_has(
     model_store: LocalModelStore, released: Callable[..., Blob]
 ) -> None:
@@ -459,6 +470,7 @@ def test_members_are_fetched_by_segments_and_put_together(
     assert (root / "tiny-1.0.0" / "empty").read_bytes() == b""
 
 
+@BOTH_LAYOUTS
 def test_a_wrong_segment_is_named_by_its_place_in_the_archive(
     model_store: LocalModelStore,
 ) -> None:
@@ -500,6 +512,7 @@ def test_real_archives_cut_large_members_into_segments(
     assert (root / "tiny-1.0.0" / "checkpoint.pt").read_bytes() == weights
 
 
+@BOTH_LAYOUTS
 def test_a_disk_without_room_is_told_before_anything_is_fetched(
     model_store: LocalModelStore,
     released: Callable[..., Blob],
@@ -516,6 +529,7 @@ def test_a_disk_without_room_is_told_before_anything_is_fetched(
     assert blob.ranges == []
 
 
+@BOTH_LAYOUTS
 def test_what_it_asks_of_torchserve_and_its_golden_cases_are_read(
     model_store: LocalModelStore, released: Callable[..., Blob]
 ) -> None:
@@ -688,6 +702,7 @@ def test_another_overlay_needs_no_bytes_and_leaves_what_runs_alone(
     assert model_store.installed()[TINY].overlay == {}
 
 
+@BOTH_LAYOUTS
 def test_an_installed_release_is_known_without_its_store(
     model_store: LocalModelStore, released: Callable[..., Blob]
 ) -> None:
@@ -711,6 +726,7 @@ def test_what_is_forgotten_leaves_no_overlay_behind(
     assert model_store.installed() == {}
 
 
+@BOTH_LAYOUTS
 def test_a_second_sync_is_refused_and_the_first_one_named(
     model_store: LocalModelStore, root: Path
 ) -> None:

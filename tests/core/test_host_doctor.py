@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from model_servers.core.doctor import Folder
+from model_servers.core.doctor import Folder, State
+from model_servers.core.entries import Layout
 from model_servers.core.frontend import Frontend
 from model_servers.core.gpus import Device, Gpus, visible
 from model_servers.core.host import ServedVersion
@@ -225,3 +226,13 @@ def test_a_cpu_host_is_as_good():
     facts = replace(GOOD, gpus=Gpus(why_none="the driver shows none"))
 
     assert check(facts)[-1].state.value == "ok"
+
+
+def test_a_host_that_registers_archives_is_told_what_that_costs():
+    (layout,) = (
+        one for one in check(replace(GOOD, layout=Layout.MAR)) if one.name == "layout"
+    )
+
+    assert layout.state is State.OK
+    assert layout.found.startswith("mar, with requirements packed by sync; ")
+    assert "layout" not in {one.name for one in check(GOOD)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fakes import host
 from model_servers.adapters.releases import StoredReleases
@@ -28,6 +29,10 @@ class Host(host.Host):
         found = self.releases.find(ref)
         assert found is not None
         return found
+
+    def entry(self, ref: Ref) -> Path:
+        """Name what the server registers a version from."""
+        return self.root / self.layout.entry(ref)
 
     def install(self, ref: Ref, **overlay: object) -> Release:
         """Bring a release onto the disk, with what this host changes in its config."""

@@ -13,6 +13,7 @@ import torch
 
 from fakes.small_host import Host
 from model_servers.adapters.trees import LocalTrees
+from model_servers.core.entries import Layout
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
 from model_servers.errors import OutsideError
@@ -21,6 +22,9 @@ from zoo import checkpoint_of
 
 CAT_1, CAT_2, DOG = map(Ref.parse, ["cat@1.0.0", "cat@2.0.0", "dog@1.0.0"])
 MIB = 2**20
+
+DIRECTORIES = pytest.mark.parametrize("layout", [Layout.DIR], indirect=True)
+"""Only there can what runs rot: TorchServe's own copies of archives are not ours."""
 
 
 class Seen:
@@ -33,9 +37,9 @@ class Seen:
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Host:
+def host(tmp_path: Path, layout: Layout) -> Host:
     """A host with two versions of one model that share large weights, and another."""
-    host = Host(tmp_path)
+    host = Host(tmp_path, layout=layout)
     weights = checkpoint_of(3 * MIB)
     for ref in (CAT_1, CAT_2):
         label = str(ref.version)
@@ -135,6 +139,7 @@ def test_weights_that_several_versions_share_are_mended_in_each_of_them(
     assert verify(host).rots == []
 
 
+@DIRECTORIES
 def test_what_a_model_runs_in_is_mended_too(host: Host) -> None:
     cat = host.release(CAT_1)
     path = member(cat, "checkpoint.pt")
@@ -196,6 +201,7 @@ def test_looking_changes_nothing(host: Host) -> None:
     assert host.model_store.installed()[DOG].answered
 
 
+@DIRECTORIES
 def test_a_store_that_is_away_leaves_the_tree_as_it_was_and_stops_no_other(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +263,7 @@ def test_an_interrupted_mending_goes_on(
     assert file.read_bytes() == good
 
 
+@DIRECTORIES
 def test_settings_of_this_host_are_no_rot_and_weights_beside_them_are_mended(
     host: Host,
 ) -> None:
@@ -272,6 +279,7 @@ def test_settings_of_this_host_are_no_rot_and_weights_beside_them_are_mended(
     assert host.model_store.serving(CAT_1).batch_size == 7
 
 
+@DIRECTORIES
 def test_small_files_that_a_model_runs_in_are_mended_as_its_own(host: Host) -> None:
     dog = host.release(DOG)
     config = host.root / DOG.entry / member(dog, "model-config.yaml")

@@ -12,6 +12,7 @@ from model_servers.core.doctor import (
     Folder,
     State,
 )
+from model_servers.core.entries import Layout
 from model_servers.core.frontend import Frontend
 from model_servers.core.gpus import Gpus
 from model_servers.core.host import ServedVersion
@@ -32,6 +33,7 @@ class HostFacts:
     store: str
     store_error: str = ""
     model_store: Folder
+    layout: Layout = Layout.DIR
     lock_holder: str = ""
     """The process that is at work on the model store."""
 
@@ -56,6 +58,7 @@ def check(facts: HostFacts) -> list[Check]:
     return [
         _store(facts),
         _model_store(facts),
+        *_layout(facts),
         *_disk(facts),
         _server(facts),
         *_version(facts),
@@ -96,6 +99,16 @@ def _model_store(facts: HostFacts) -> Check:
         fix="make room; ms sync prune shows what is not needed",
         otherwise=State.WARNING,
     )
+
+
+def _layout(facts: HostFacts) -> Iterator[Check]:
+    if facts.layout is Layout.MAR:
+        yield Check(
+            name="layout",
+            state=State.OK,
+            found="mar, with requirements packed by sync; TorchServe unpacks each "
+            "archive when it registers it, on threads that answer, and when it starts",
+        )
 
 
 def _disk(facts: HostFacts) -> Iterator[Check]:

@@ -64,6 +64,7 @@ class LookAtHost:
             store=self.store.address,
             store_error=store_error,
             model_store=folder,
+            layout=self.model_store.layout,
             lock_holder=self.machine.lock_holder(),
             prunable_bytes=self._prunable_bytes(served)
             if is_there and not server_error
