@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from model_servers.adapters.host_memory import FileHostMemory
+from model_servers.core.entries import Layout
 from model_servers.core.memory import Event, Memory
 from model_servers.errors import OutsideError
 
@@ -42,6 +43,28 @@ def test_torchserve_gets_a_config_with_what_is_served(tmp_path: Path) -> None:
     written = (tmp_path / HOME / "config.properties").read_bytes()
     assert written.startswith(b"# \xe9\nmodel_store=/m\n")
     assert b"\nload_models=cat=cat-1.0\n" in written
+
+
+@pytest.mark.parametrize(
+    ("there", "loaded"),
+    [
+        pytest.param([], "cat-1.0.mar", id="none"),
+        pytest.param(["cat-1.0"], "cat-1.0", id="the other"),
+        pytest.param(["cat-1.0", "cat-1.0.mar"], "cat-1.0.mar", id="both"),
+    ],
+)
+def test_torchserve_is_told_to_load_the_entry_that_is_there(
+    tmp_path: Path, there: list[str], loaded: str
+) -> None:
+    config = tmp_path / "config.properties"
+    config.touch()
+    for name in there:
+        (tmp_path / name).mkdir()
+
+    FileHostMemory(tmp_path, config=config, layout=Layout.MAR).write(SERVED)
+
+    written = (tmp_path / HOME / "config.properties").read_text()
+    assert f"\nload_models=cat={loaded}\n" in written
 
 
 def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -10,10 +10,14 @@ from fakes.host import Host
 from model_servers.adapters.entries import visible_layout, why_unusable
 from model_servers.adapters.leftovers import LocalLeftovers
 from model_servers.adapters.trees import LocalTrees
+from model_servers.core.admission import Admission
 from model_servers.core.changes import Install, Sign
 from model_servers.core.entries import Layout
+from model_servers.core.guards import Override
 from model_servers.core.names import Ref
+from model_servers.core.profile import WantedModel
 from model_servers.core.pruning import Kind
+from model_servers.errors import OutsideError
 from model_servers.journeys.host.boot import write_boot
 from model_servers.journeys.host.prune import Prune
 from model_servers.journeys.host.verify import Rot, Verify
@@ -141,6 +145,30 @@ def test_an_upgrade_and_a_way_back_use_the_new_layout(host: Host) -> None:
     assert boots(changed) == f"cat={changed.layout.entry(CAT_1)}"
 
 
+def test_the_gpus_are_not_asked_for_what_serves_on(host: Host) -> None:
+    wanted = {"cat": WantedModel(default="1.0.0")}
+
+    planned = other(host).planning.run(wanted, allow=())
+
+    assert planned.admission == Admission()
+    assert planned.plan.pending()
+
+
+def test_what_had_to_go_first_comes_back_in_the_new_layout(host: Host) -> None:
+    changed = other(host)
+    changed.server.script("cat-1.10.0", crashes=True, load_error="broken")
+
+    with pytest.raises(OutsideError, match="cat"):
+        changed.apply(
+            {"cat": {"default": "1.10.0", "update": "resource"}},
+            None,
+            Override.DOWNTIME,
+        )
+
+    assert changed.state() == {"cat": ("1.0.0", ["1.0.0"])}
+    assert changed.server.describe("cat")[0].location == changed.layout.entry(CAT_1)
+
+
 def test_going_back_and_forth_between_layouts_ends_where_it_began(host: Host) -> None:
     other(host).apply({"cat": "1.0.0"})
 
@@ -184,7 +212,8 @@ def verify(host: Host, *, heal: bool = True) -> list[Rot]:
 def test_an_archive_that_has_rotted_is_put_together_again_without_the_store(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host.apply({"cat": {"default": "1.0.0", "workers": 2}})
+    host.apply({"cat": {"default": "1.0.0", "workers": 2}}, None, Override.DOWNTIME)
+    assert host.model_store.serving(CAT_1).min_workers == 2
     entry = host.root / "cat-1.0.0.mar"
     good = entry.read_bytes()
     entry.chmod(0o644)
