@@ -274,6 +274,20 @@ def test_an_archive_that_is_cut_is_found_and_put_together_again(
     assert hashlib.sha256(entry.read_bytes()).hexdigest() == release.archive.sha256
 
 
+def test_an_archive_that_has_rotted_is_put_together_again(
+    model_store: LocalModelStore, root: Path, released: Callable[..., Archive]
+) -> None:
+    release, data = released()
+    install(model_store, (release, data))
+    entry = root / "tiny-1.0.0.mar"
+    entry.chmod(0o644)
+    entry.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:])
+
+    model_store.restore(TINY)
+
+    assert entry.read_bytes() == data
+
+
 def test_a_version_in_one_layout_is_restored_in_the_wanted_one(
     model_store: LocalModelStore, root: Path, released: Callable[..., Archive]
 ) -> None:

@@ -166,3 +166,23 @@ def test_archives_serve_with_requirements_and_come_back_after_a_restart(
         assert ", healthy" in host.sync(at, "status", "--ready", layout="mar")
         host.sync(at, "rollback", "tiny", layout="mar")
         assert served_from(at) == "tiny-1.0.mar"
+
+
+def test_an_archive_that_has_rotted_is_put_together_again_before_it_is_registered(
+    host: Host,
+) -> None:
+    host.publish("1.0")
+    with serving(host.model_store) as at:
+        host.sync(at, "apply", "--yes", layout="mar")
+    archive = host.model_store / "tiny-1.0.mar"
+    good = archive.read_bytes()
+    archive.chmod(0o644)
+    archive.write_bytes(good[:9000] + bytes([good[9000] ^ 1]) + good[9001:])
+
+    with serving(host.model_store, boot_of(host.model_store)) as at:
+        assert at.api.served() == {}
+        assert host.sync(at, "plan", layout="mar").count("register tiny@1.0") == 1
+        host.sync(at, "apply", "--yes", layout="mar")
+
+        assert served_from(at) == "tiny-1.0.mar"
+        assert archive.read_bytes() == good

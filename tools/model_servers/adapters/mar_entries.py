@@ -49,6 +49,10 @@ _COMPILED = "__pycache__"
 """Bound to the times of its sources, which TorchServe does not keep."""
 
 
+def _untold(_: int) -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Packed(Entry):
     """What one archive of a model store is made of."""
@@ -145,8 +149,11 @@ class MarEntries:
         """Give every archive of ours."""
         return packed_archives(self._root)
 
-    def is_right(self, ref: Ref, *, on_bytes: OnBytes) -> bool:
-        """Hash an archive, and say whether it is as it was written."""
+    def is_right(self, ref: Ref, *, on_bytes: OnBytes = _untold) -> bool:
+        """Hash an archive, and say whether it is as it was written.
+
+        TorchServe would unpack most of one that has rotted, and then refuse it.
+        """
         packed = self.find(ref)
         try:
             found = _sha256(self._file(ref), on_bytes)
@@ -183,10 +190,6 @@ def _packed(root: Path, ref: Ref) -> Packed | None:
     except (OSError, ValueError):
         return None
     return packed if (root / Layout.MAR.entry(ref)).is_file() else None
-
-
-def _untold(_: int) -> None:
-    pass
 
 
 def _inputs(tree: Path, packages: Path | None, overlay: Overlay) -> list[Input]:

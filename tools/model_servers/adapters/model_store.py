@@ -69,6 +69,9 @@ class _Entries(Protocol):
     def make(self, ref: Ref, tree: Path, overlay: Overlay) -> None:
         """Make the entry of a version; it is complete, or as it was before."""
 
+    def is_right(self, ref: Ref) -> bool:
+        """Say whether TorchServe could load the entry."""
+
     def remove(self, ref: Ref) -> None:
         """Take the entry away, if it is ours."""
 
@@ -168,7 +171,7 @@ class LocalModelStore:
 
     def restore(self, ref: Ref) -> None:
         """Lay out anew what runs of an installed release, if it cannot be loaded."""
-        if not why_unusable(self._root, ref, self.layout):
+        if self._entries[0].is_right(ref):
             return
         with disk.failures("the model store"):
             entry = self._entry(ref)

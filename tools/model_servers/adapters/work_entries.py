@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_servers.adapters import copying, disk
+from model_servers.adapters.entries import why_unusable
 from model_servers.adapters.requirements import Requirements
 from model_servers.adapters.tree_files import HOME, Entry, manifest, overlaid_config
 from model_servers.core.entries import Layout
@@ -61,6 +62,10 @@ class WorkEntries:
         are copies, so that it can spoil nothing that others share.
         """
         self._link(ref, self._make_work(tree, overlay))
+
+    def is_right(self, ref: Ref) -> bool:
+        """Say whether TorchServe could load the entry; large files are not read."""
+        return not why_unusable(self._root, ref)
 
     def remove(self, ref: Ref) -> None:
         """Take the entry away, with all that was laid out for it."""
