@@ -23,6 +23,7 @@ from model_servers.adapters.releases import read_release
 from model_servers.adapters.torchserve_api import TorchServeApi
 from model_servers.adapters.torchserve_process import torchserve
 from model_servers.cli.main import main
+from model_servers.core.entries import Layout, ref_of
 from model_servers.core.names import Ref
 from zoo import checkpoint_of, make_model
 
@@ -157,6 +158,7 @@ class Host:
     model: str = "cat"
     store: str = ""
     flags: Sequence[str] = ()
+    layout: Layout = Layout.DIR
     api: TorchServeApi = field(init=False)
     torchserve: dict[str, str] = field(init=False)
     _running: ExitStack = field(default_factory=ExitStack)
@@ -221,6 +223,7 @@ class Host:
             "schema": 1,
             "store": self.store,
             "model_store": str(self.model_store),
+            "layout": self.layout.value,
             "torchserve": self.torchserve,
             "models": {self.model: version},
             # Longer than any request here takes.
@@ -313,6 +316,9 @@ def unverified(model_store: Path) -> list[str]:
     for entry in model_store.iterdir():
         if entry.name.startswith("."):
             continue
+        if entry.suffix == ".mar":
+            wrong += [str(entry)] if not _is_released(entry) else []
+            continue
         work = entry.resolve()
         sha256 = work.name.partition("-")[0]
         tree = model_store / HOME / "trees" / sha256
@@ -327,3 +333,10 @@ def unverified(model_store: Path) -> list[str]:
             if hashlib.sha256(file.read_bytes()).hexdigest() != member.sha256
         ]
     return wrong
+
+
+def _is_released(archive: Path) -> bool:
+    """Say whether an archive has the bytes of a release on this host."""
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    record = archive.parent / HOME / "trees" / f"{sha256}.json"
+    return read_release(record.read_bytes(), shown_as="").ref == ref_of(archive.name)

@@ -16,6 +16,7 @@ import pytest
 from model_servers.adapters.s3_store import S3Store
 from model_servers.adapters.torchserve_api import TorchServeApi
 from model_servers.cli.main import main
+from model_servers.core.entries import Layout
 from servers.proxy import Fault, Proxy, Refusal, proxy
 from servers.s3 import S3Server
 from torchserve.hosts import (
@@ -36,12 +37,20 @@ BOUNDARIES = 12
 VERSIONS = {"1.1": "1.2", "1.2": "1.1"}
 
 
+BOTH_LAYOUTS = pytest.mark.parametrize(
+    "host", Layout, indirect=True, ids=lambda layout: layout.value
+)
+
+
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def host(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Host]:
     """A host that serves 1.1 or 1.2 of cat."""
     folder = tmp_path_factory.mktemp("night")
     publish(folder, 1, 2)
-    with running(Host(folder), wants="1.1") as host:
+    layout = getattr(request, "param", Layout.DIR)
+    with running(Host(folder, layout=layout), wants="1.1") as host:
         yield host
 
 
@@ -117,6 +126,7 @@ def test_no_request_fails_while_versions_change_back_and_forth(
     assert {one.version for one in clients.answers} == set(VERSIONS)
 
 
+@BOTH_LAYOUTS
 def test_killed_anywhere_clients_are_answered_and_the_next_apply_ends_it(
     host: Host, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +190,7 @@ def test_torchserve_killed_meanwhile_comes_back_with_a_version_and_can_be_change
         assert clients.failed() == []
 
 
+@BOTH_LAYOUTS
 def test_a_disk_that_is_full_leaves_the_old_version_answering(
     host: Host, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
