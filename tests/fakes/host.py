@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,8 +70,10 @@ class Recorder:
         self.verdicts: list[Verdict] = []
         self.failures: dict[str, ModelServersError] = {}
         self.fetched_bytes = 0
+        self.fetched_: list[Ref] = []
         self.boundaries = 0
         self.crash_at: int | None = None
+        self._lock = threading.Lock()
 
     def starts(self, action: Action) -> None:
         self._boundary()
@@ -78,9 +81,14 @@ class Recorder:
 
     def fetching(self, release: Release, size_bytes: int) -> Callable[[int], None]:
         def on_bytes(count: int) -> None:
-            self.fetched_bytes += count
+            with self._lock:
+                self.fetched_bytes += count
 
         return on_bytes
+
+    def fetched(self, release: Release, *, is_whole: bool) -> None:
+        if is_whole:
+            self.fetched_.append(release.ref)
 
     def done(self, change: Change, action: Action, seconds: float) -> None:
         self.done_.append(action)

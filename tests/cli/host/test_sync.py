@@ -241,6 +241,7 @@ def test_what_happens_is_written_as_json_lines(sync, tmp_path):
     assert [one["event"] for one in events] == [
         "starts",
         "fetching",
+        "fetched",
         "done",
         "starts",
         "failed",

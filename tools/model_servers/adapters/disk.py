@@ -34,6 +34,11 @@ def check_room(folder: Path, needed_bytes: int, *, what: str) -> None:
         )
 
 
+def room_bytes(folder: Path) -> int:
+    """Say how much a fetch may bring onto *folder*'s disk."""
+    return shutil.disk_usage(folder).free - SPARE_BYTES
+
+
 def sync(path: Path) -> None:
     """Make a file's bytes, or the names in a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)

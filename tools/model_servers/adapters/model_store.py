@@ -154,6 +154,18 @@ class LocalModelStore:
         with disk.failures("the model store"):
             return read_record(record.read_bytes(), shown_as=str(record))
 
+    def room_bytes(self) -> int:
+        """Say how many bytes more may come onto its disk."""
+        with disk.failures("the model store"):
+            return disk.room_bytes(self._root)
+
+    def fetch(self, release: Release, *, chunks: Chunks, on_bytes: OnBytes) -> None:
+        """Have the tree of *release*; complete, or not visible."""
+        with disk.failures("the model store"):
+            tree = self._trees / release.archive.sha256
+            if not tree.is_dir():
+                self._make_tree(release, tree, chunks, on_bytes)
+
     def install(
         self,
         release: Release,
@@ -163,10 +175,9 @@ class LocalModelStore:
         overlay: Overlay = NO_OVERLAY,
     ) -> None:
         """Make *release* ready to be registered; complete, or not visible."""
+        self.fetch(release, chunks=chunks, on_bytes=on_bytes)
         with disk.failures("the model store"):
             tree = self._trees / release.archive.sha256
-            if not tree.is_dir():
-                self._make_tree(release, tree, chunks, on_bytes)
             self._entries[0].make(release.ref, tree, overlay)
 
     def restore(self, ref: Ref) -> None:

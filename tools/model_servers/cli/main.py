@@ -6,8 +6,11 @@ import io
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 from model_servers.cli.parser import parser
 from model_servers.cli.settings import Settings
@@ -16,6 +19,20 @@ from model_servers.errors import ExitStatus, ModelServersError
 
 _INTERRUPTED = 130
 """What shells call the end by Ctrl-C: 128 + SIGINT."""
+
+
+def run() -> NoReturn:
+    """Be the program ``ms``, which ends when it has said how.
+
+    A thread that is still at work then, as one whose store hangs, is cut off as by a
+    kill: whatever it does can be run again.
+    """
+    status = main()
+    with suppress(OSError):
+        sys.stdout.flush()
+    if any(not one.daemon for one in threading.enumerate()[1:]):
+        os._exit(status)
+    sys.exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

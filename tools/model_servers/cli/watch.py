@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
@@ -43,16 +44,24 @@ class ConsoleWatcher:
         """How long each model took from its registration to all workers ready."""
 
         self.failures: dict[str, ModelServersError] = {}
-        self._bar: tqdm[NoReturn] | None = None
+        self._screen = _Screen()
 
     def starts(self, action: Action) -> None:
-        """Show on a terminal what is being waited for."""
-        if is_watched():
-            print(f"  … {action_text(action)}", file=sys.stderr, end="\r", flush=True)
+        """Show on a terminal what is being waited for, unless bytes are."""
+        self._screen.wait_for(action_text(action))
 
     def fetching(self, release: Release, size_bytes: int) -> OnBytes:
-        """Show bytes, rate and time left."""
-        return self._progress(f"fetch {release.ref}", size_bytes)
+        """Show bytes, rate and time left of all that is fetched now."""
+        return self._screen.begin(f"fetch {release.ref}", size_bytes)
+
+    def fetched(
+        self,
+        release: Release,
+        *,
+        is_whole: bool,  # noqa: ARG002 - its change tells
+    ) -> None:
+        """Show the others, if any."""
+        self._screen.end(f"fetch {release.ref}")
 
     def uploading(self, release: Release) -> OnBytes:
         """Show bytes, rate and time left."""
@@ -80,10 +89,9 @@ class ConsoleWatcher:
 
     def done(self, change: Change, action: Action, seconds: float) -> None:
         """Write a line about a finished action."""
-        self.close()
         if isinstance(action, Register):
             self.ready_s[change.name] = seconds
-        say(f"  {action_text(action)}: {seconds:.1f} s")
+        self._screen.say(f"  {action_text(action)}: {seconds:.1f} s")
 
     def answered(self, verdict: Verdict) -> None:
         """Keep the verdict for the report."""
@@ -91,27 +99,95 @@ class ConsoleWatcher:
 
     def failed(self, change: Change, error: ModelServersError) -> None:
         """Write what ended a model's change."""
-        self.close()
         self.failures[change.name] = error
-        say(f"  {change.name}: {error}")
-        if error.hint:
-            say(f"    hint: {error.hint}")
+        hint = f"\n    hint: {error.hint}" if error.hint else ""
+        self._screen.say(f"  {change.name}: {error}{hint}")
 
     def close(self) -> None:
         """Take the bar off the screen."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._screen.close()
 
     def _progress(self, text: str, size_bytes: int) -> OnBytes:
         self.close()
-        bar = _bar(text, size_bytes)
-        self._bar = bar
+        return self._screen.begin(text, size_bytes)
+
+
+class _Screen:
+    """One bar for all bytes that move now, below what was said; for any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bar: tqdm[NoReturn] | None = None
+        self._left: dict[str, int] = {}
+        """How many bytes of each have not come."""
+
+        self._waiting = ""
+
+    def say(self, text: str) -> None:
+        """Write lines about what was waited for, above the bar."""
+        with self._lock:
+            self._waiting = ""
+            if self._bar is not None:
+                self._bar.clear()
+            say(text)
+            if self._bar is not None:
+                self._bar.refresh()
+
+    def wait_for(self, text: str) -> None:
+        """Show this while there is no bar."""
+        with self._lock:
+            self._waiting = text
+            if self._bar is None:
+                self._show_waiting()
+
+    def begin(self, text: str, size_bytes: int) -> OnBytes:
+        """Add to what the bar is of."""
+        if not size_bytes:
+            return lambda _: None
+        with self._lock:
+            self._left[text] = size_bytes
+            if self._bar is None:
+                self._bar = _bar(text, size_bytes)
+            else:
+                self._of(self._bar, added_bytes=size_bytes)
 
         def on_bytes(count: int) -> None:
-            bar.update(count)
+            with self._lock:
+                if self._bar is not None and text in self._left:
+                    self._left[text] -= count
+                    self._bar.update(count)
 
         return on_bytes
+
+    def end(self, text: str) -> None:
+        """Wait no longer for the rest of it; the last one takes the bar along."""
+        with self._lock:
+            missing_bytes = self._left.pop(text, 0)
+            if self._bar is not None and self._left:
+                self._of(self._bar, added_bytes=-missing_bytes)
+            elif self._bar is not None:
+                self._close(self._bar)
+                self._show_waiting()
+
+    def close(self) -> None:
+        """Take the bar off the screen."""
+        with self._lock:
+            if self._bar is not None:
+                self._close(self._bar)
+
+    def _close(self, bar: tqdm[NoReturn]) -> None:
+        bar.close()
+        self._bar = None
+        self._left.clear()
+
+    def _of(self, bar: tqdm[NoReturn], *, added_bytes: int) -> None:
+        bar.total = (bar.total or 0) + added_bytes
+        first, *others = self._left
+        bar.set_description(f"{first} and {len(others)} more" if others else first)
+
+    def _show_waiting(self) -> None:
+        if self._waiting and is_watched():
+            print(f"  … {self._waiting}", file=sys.stderr, end="\r", flush=True)
 
 
 def fetching(what: str, size_bytes: int) -> OnBytes:

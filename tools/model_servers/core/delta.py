@@ -116,6 +116,13 @@ def missing_bytes(parts: Iterable[Segment], local: Mapping[str, object]) -> int:
     return sum(part.length for part in parts if part.sha256 not in local)
 
 
+def shared_bytes(one: Archive, other: Archive) -> int:
+    """Say how many bytes of *other* need not come if *one* is here."""
+    here = {part.sha256 for member in one.members for part in member.parts()}
+    parts = (part for member in other.members for part in member.parts())
+    return sum(part.length for part in parts if part.sha256 in here)
+
+
 def archive_wanted(archive: Archive, file: str) -> list[Wanted]:
     """List everything that an archive consists of, to be put together in *file*."""
     members = [

@@ -73,6 +73,23 @@ class ModelStore(Protocol):
     def release(self, ref: Ref) -> Release | None:
         """Give the document of an installed release; None if it is not installed."""
 
+    def room_bytes(self) -> int:
+        """Say how many bytes more may come onto its disk.
+
+        Raises:
+            OutsideError: the disk cannot be asked.
+        """
+
+    def fetch(self, release: Release, *, chunks: Chunks, on_bytes: OnBytes) -> None:
+        """Have the verified files of *release* on this host, where no server looks.
+
+        Callable from several threads, for releases of different archives. What
+        *chunks* and *on_bytes* raise ends it; interrupted, it goes on when run again.
+
+        Raises:
+            OutsideError: wrong bytes came, or the disk is full.
+        """
+
     def install(
         self,
         release: Release,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -25,6 +26,7 @@ class Events:
     shown: Watcher
     stream: TextIO
     now: Callable[[], str]
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def starts(self, action: Action) -> None:
         """An action begins."""
@@ -35,6 +37,12 @@ class Events:
         """Bytes begin to move."""
         self.write("fetching", ref=str(release.ref), size_bytes=size_bytes)
         return self.shown.fetching(release, size_bytes)
+
+    def fetched(self, release: Release, *, is_whole: bool) -> None:
+        """No more bytes of it move."""
+        if is_whole:
+            self.write("fetched", ref=str(release.ref))
+        self.shown.fetched(release, is_whole=is_whole)
 
     def done(self, change: Change, action: Action, seconds: float) -> None:
         """An action has succeeded."""
@@ -63,10 +71,11 @@ class Events:
         self.shown.failed(change, error)
 
     def write(self, event: str, **facts: Any) -> None:
-        """Write one line."""
+        """Write one line, whoever writes another one now."""
         line = json.dumps({"time": self.now(), "event": event, **facts})
-        self.stream.write(f"{line}\n")
-        self.stream.flush()
+        with self.lock:
+            self.stream.write(f"{line}\n")
+            self.stream.flush()
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, wire
 from model_servers.cli.watch import say, watcher
-from model_servers.core.changes import Plan
 from model_servers.core.watching import Outcome, Round, Tally, metrics_text
 from model_servers.errors import ExitStatus, ModelServersError, RefusedError
 from model_servers.journeys.host.status import Status
@@ -120,15 +119,16 @@ def _synced(
             pending=len(found.plan.pending()),
             refused=len(refused),
         )
-        for change in found.plan.changes:
-            if is_stopping():
-                break
-            try:
-                sync.apply(Plan((change,)), found.resolved, console)
-            except ModelServersError as error:
-                # It was told already; the other models go on.
-                message = str(error)
-                result = replace(result, outcome=Outcome.FAILED, message=message)
+        try:
+            sync.apply(
+                found.plan,
+                found.resolved,
+                console,
+                goes_on=lambda: not is_stopping(),
+            )
+        except ModelServersError as error:
+            # What failed was told already, and stopped nothing else.
+            result = replace(result, outcome=Outcome.FAILED, message=str(error))
         Status(planning=planning).refresh()
     for change in refused:
         say(f"ms: {change.name} stays as it is: {change.reason}")

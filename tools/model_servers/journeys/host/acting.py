@@ -25,9 +25,10 @@ from model_servers.core.names import Ref
 from model_servers.core.release import Release
 from model_servers.core.soak import Counts, why_worse
 from model_servers.errors import ModelServersError, OutsideError
+from model_servers.journeys.host import ahead
 from model_servers.journeys.loading import Loading
 from model_servers.journeys.released_bytes import ReleasedBytes
-from model_servers.ports import ModelServer, ModelStore, OnBytes, RequestCounts, Store
+from model_servers.ports import ModelServer, ModelStore, RequestCounts, Store
 
 _POLL_S = 0.5
 """Describing a version asks nvidia-smi once per worker, so not too often."""
@@ -55,14 +56,11 @@ class Verdict:
     latency_ms: float
 
 
-class Watcher(Protocol):
+class Watcher(ahead.Watcher, Protocol):
     """Is told what happens, as it happens."""
 
     def starts(self, action: Action) -> None:
         """An action begins."""
-
-    def fetching(self, release: Release, size_bytes: int) -> OnBytes:
-        """Bytes begin to move; gives the callback for them."""
 
     def done(self, change: Change, action: Action, seconds: float) -> None:
         """An action has succeeded."""
@@ -99,7 +97,7 @@ class Acting:
         """
         match action:
             case Install():
-                self._install(action, releases[action.ref], watcher)
+                self._install(action, releases[action.ref])
             case Register(ref=ref):
                 self.model_store.restore(ref)
                 self.loading.load(ref)
@@ -169,11 +167,11 @@ class Acting:
             hint="run `ms sync apply` again when there is less traffic",
         )
 
-    def _install(self, action: Install, release: Release, watcher: Watcher) -> None:
+    def _install(self, action: Install, release: Release) -> None:
         self.model_store.install(
             release,
             chunks=ReleasedBytes(self.store, release).chunks,
-            on_bytes=watcher.fetching(release, action.fetch_bytes),
+            on_bytes=lambda _: None,
             overlay=action.overlay,
         )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from model_servers.core.changes import (
     Change,
+    Install,
     Plan,
     Probe,
     Register,
@@ -29,6 +31,7 @@ from model_servers.journeys.host.acting import (
     Watcher,
     WrongAnswersError,
 )
+from model_servers.journeys.host.ahead import Ahead
 from model_servers.journeys.host.diary import Diary
 from model_servers.journeys.host.resolve import Resolve, Resolved
 from model_servers.journeys.released_bytes import ReleasedBytes
@@ -145,42 +148,68 @@ class Sync:
         """Say whether models may be silent for a while: now, or whenever they must."""
         return self.policy.allow_downtime or Override.DOWNTIME in allow
 
-    def apply(self, reviewed: Plan, resolved: Resolved, watcher: Watcher) -> None:
-        """Run a plan, one action after the other.
+    def apply(
+        self,
+        reviewed: Plan,
+        resolved: Resolved,
+        watcher: Watcher,
+        *,
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Run a plan, one action after the other; bytes come ahead of their turn.
 
         A model whose change fails keeps the version that answered before, and does
         not stop the others. Interrupted anywhere, a new plan goes on from there.
+
+        Args:
+            reviewed: what to do.
+            resolved: what it was planned for.
+            watcher: is told what happens, of fetches from any thread.
+            goes_on: asked before every change; the others are left if it says no.
 
         Raises:
             OutsideError: a change failed; it says which, the others are done.
         """
         self.diary.applies(resolved, store=self.store.address)
-        releases = wanted_releases(resolved.desired)
-        failed: list[tuple[str, ModelServersError]] = []
-        for change in reviewed.changes:
-            try:
-                self._run(change, releases, watcher)
-            except ModelServersError as error:
-                watcher.failed(change, error)
-                if not isinstance(error, SoakError):
-                    # A disk that is full forgets; the other models go on.
-                    with suppress(ModelServersError):
-                        self.diary.failed(change, error)
-                failed.append((change.name, error))
-            else:
-                self.diary.done(change)
-                if change.name in resolved.lifted:
-                    self.diary.lifts(change)
+        ahead = Ahead(
+            model_store=self.model_store,
+            store=self.store,
+            watcher=watcher,
+            releases=wanted_releases(resolved.desired),
+        )
+        installs = [one for change in reviewed.changes for one in change.installs]
+        with ahead.of(installs):
+            failed = [
+                change.name
+                for change in takewhile(lambda _: goes_on(), reviewed.changes)
+                if not self._is_done(change, ahead, resolved, watcher)
+            ]
         if failed:
-            names = ", ".join(name for name, _ in failed)
             raise OutsideError(
-                f"{len(failed)} of {len(reviewed.pending())} models failed: {names}",
+                f"{len(failed)} of {len(reviewed.pending())} models failed: "
+                f"{', '.join(failed)}",
                 hint="`ms sync status` shows what answers",
             )
 
-    def _run(
-        self, change: Change, releases: Mapping[Ref, Release], watcher: Watcher
-    ) -> None:
+    def _is_done(
+        self, change: Change, ahead: Ahead, resolved: Resolved, watcher: Watcher
+    ) -> bool:
+        """Do one change and remember it; False, and told, if it failed."""
+        try:
+            self._run(change, ahead, watcher)
+        except ModelServersError as error:
+            watcher.failed(change, error)
+            if not isinstance(error, SoakError):
+                # A disk that is full forgets; the other models go on.
+                with suppress(ModelServersError):
+                    self.diary.failed(change, error)
+            return False
+        self.diary.done(change)
+        if change.name in resolved.lifted:
+            self.diary.lifts(change)
+        return True
+
+    def _run(self, change: Change, ahead: Ahead, watcher: Watcher) -> None:
         unproven: Ref | None = None
         try:
             for action in change.actions:
@@ -192,7 +221,9 @@ class Sync:
                     and change.before != change.after
                 ):
                     unproven = action.ref
-                self.acting.act(action, releases, watcher)
+                if isinstance(action, Install):
+                    ahead.fetch(action)
+                self.acting.act(action, ahead.releases, watcher)
                 if isinstance(action, SetDefault):
                     self.diary.has_default(action.ref)
                 if isinstance(action, (Probe, SetDefault)):
