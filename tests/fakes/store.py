@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from model_servers.core.objects import (
     Copied,
@@ -53,6 +53,9 @@ class MemoryStore:
 
         self.left: list[Leftover] = []
         self.fail_at = fail_at
+        self.before_read: Callable[[str], None] = lambda key: None
+        """Called before bytes of an object are read, by whoever reads them."""
+
         self._cannot_copy = cannot_copy
         self._overwrites = overwrites
         self._swaps_blindly = swaps_blindly
@@ -94,6 +97,7 @@ class MemoryStore:
         self, key: str, offset: int, length: int, *, token: str | None = None
     ) -> Iterator[bytes]:
         self._called("chunks", key)
+        self.before_read(key)
         if key not in self.objects:
             raise OutsideError(f"{self.address}/{key} is not there", hint="publish it")
         if token not in (None, _token(self.objects[key])):
