@@ -208,7 +208,7 @@ def test_interrupted_it_stops_what_is_fetched_and_the_next_run_goes_on(
         raise KeyboardInterrupt
 
     def waits(running: object, timeout: float | None = None) -> None:
-        if timeout is not None:
+        if timeout == ahead._GRACE_S:
             told_to_stop.set()
         wait(running, timeout=timeout)
 

@@ -30,7 +30,8 @@ def run() -> NoReturn:
     status = main()
     with suppress(OSError):
         sys.stdout.flush()
-    if any(not one.daemon for one in threading.enumerate()[1:]):
+    others = {*threading.enumerate()} - {threading.main_thread()}
+    if any(not one.daemon for one in others):
         os._exit(status)
     sys.exit(status)
 

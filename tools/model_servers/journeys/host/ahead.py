@@ -30,6 +30,11 @@ _GRACE_S = 5.0
 """For fetches that are told to stop; one whose store hangs is left behind."""
 
 
+_LOOK_S = 0.5
+"""A signal that comes just before a wait without an end would not end it: CPython
+looks for signals first and waits then."""
+
+
 class Watcher(Protocol):
     """Is told what happens, from any thread."""
 
@@ -91,8 +96,10 @@ class Ahead:
         running = self._running.get(install.ref)
         if running is None:
             self._fetch(install)
-        else:
-            running.result()
+            return
+        while not running.done():
+            wait([running], timeout=_LOOK_S)
+        running.result()
 
     def _before(self, install: Install) -> Iterator[Future[None]]:
         """Give the fetches after which much less of a release is left to fetch."""
