@@ -85,25 +85,23 @@ def test_build_gives_the_bytes_that_a_checkout_gives(installed, tmp_path, capsys
     assert (here / name).read_bytes() == (there / name).read_bytes()
 
 
-@pytest.mark.parametrize("version", ["3.10", "3.12"])
-def test_every_python_builds_the_same_bytes(version, tmp_path, capsys):
-    python = other_python(version)
-    if python is None:
-        pytest.skip(f"there is no Python {version} here")
-    here, there = tmp_path / "here", tmp_path / "there"
+def test_every_python_that_is_here_builds_the_same_bytes(tmp_path, capsys):
+    here = tmp_path / "here"
     models = ["digits", "my_network", "--registry", str(CHECKOUT / "registry")]
     main(["build", *models, "-o", str(here)])
+    expected = {one.name: one.read_bytes() for one in here.iterdir()}
+    assert len(expected) == 2
 
-    other = install(tmp_path, python)
-    validated = other("ms", "validate", "--registry", CHECKOUT / "registry")
-    built = other("ms", "build", *models, "-o", there)
+    for python in filter(None, map(other_python, ("3.10", "3.12"))):
+        folder = tmp_path / Path(python).name
+        folder.mkdir()
+        other = install(folder, python)
+        validated = other("ms", "validate", "--registry", CHECKOUT / "registry")
+        built = other("ms", "build", *models, "-o", folder / "there")
 
-    assert (validated.returncode, built.returncode) == (0, 0), built.stderr
-    names = sorted(one.name for one in here.iterdir())
-    assert len(names) == 2
-    assert [(there / name).read_bytes() for name in names] == [
-        (here / name).read_bytes() for name in names
-    ]
+        assert (validated.returncode, built.returncode) == (0, 0), built.stderr
+        found = {one.name: one.read_bytes() for one in (folder / "there").iterdir()}
+        assert found == expected
 
 
 def test_a_store_in_s3_names_the_extra_it_needs(installed, tmp_path):
