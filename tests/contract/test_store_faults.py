@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from model_servers.adapters import s3_transfer
 from model_servers.adapters.file_content import FileContent, HashedContent
 from model_servers.adapters.local_store import LocalStore
 from model_servers.adapters.s3_store import S3Store
@@ -179,13 +180,17 @@ def test_a_file_that_changes_while_it_is_uploaded_leaves_nothing(
 
 
 def test_where_ranges_cannot_be_copied_everything_is_sent(
-    store: S3Store, between: Proxy, tmp_path: Path
+    store: S3Store,
+    between: Proxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = secrets.token_bytes(6 * MIB)
     key = _uploaded(store, tmp_path, data)
     new = data + b"other code"
     source = tmp_path / "new"
     source.write_bytes(new)
+    monkeypatch.setattr(s3_transfer, "PARALLEL_PARTS", 1)  # the copy goes first
     between.next("PUT", *[Refusal(400, "NotImplemented")])
 
     moved = store.compose(
