@@ -107,3 +107,16 @@ def test_a_sample_is_followed_by_the_rest(run: Run) -> None:
 def test_a_sample_of_nothing_is_refused(run: Run) -> None:
     with pytest.raises(SystemExit):
         run("--sample", "0")
+
+
+def test_a_folder_that_is_not_there_is_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "mistyped"
+
+    assert main(["fsck", "--store", store.as_uri()]) == 3
+
+    err = capsys.readouterr().err
+    assert f"there is no store in {store}" in err
+    assert "correct --store" in err
+    assert not store.exists()

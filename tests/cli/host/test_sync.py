@@ -259,7 +259,7 @@ def test_a_folder_that_is_not_mounted_is_no_empty_store(sync, tmp_path):
 
     assert (status, out) == (3, "")
     assert f"there is no store in {tmp_path / 'not-mounted'}" in err
-    assert "hint: mount the folder, or correct store: in the host profile" in err
+    assert "hint: mount the folder, or correct --store, or the profile's store:" in err
     assert "note: there is no store in" in sync("status", store=gone)[1]
 
 

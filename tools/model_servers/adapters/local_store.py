@@ -223,7 +223,7 @@ class LocalStore:
         if not self._is_new and not self._root.is_dir():
             raise OutsideError(
                 f"there is no store in {self._root}",
-                hint="mount the folder, or correct store: in the host profile",
+                hint="mount the folder, or correct --store, or the profile's store:",
             )
 
     def _files(self, prefix: str) -> Iterator[str]:

@@ -39,7 +39,7 @@ def add(commands: Commands) -> None:
 
 def fsck(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what in the store is not what it should be."""
-    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url, is_new=False)
     with watcher() as console:
         report = wire.fsck(settings, at).run(console, sample=options.sample)
     if options.json:
