@@ -49,6 +49,7 @@ PURE = {
 """What the core may know of the standard library: nothing that has effects."""
 
 HOME = {
+    "blake3": {"adapters/segment_digests.py"},
     # S3 is one outside thing: its objects, large ones in parts, its errors.
     "boto3": {"adapters/s3_store.py", "adapters/s3_errors.py"},
     "botocore": {  # boto3 speaks in its errors

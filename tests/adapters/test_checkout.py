@@ -6,11 +6,13 @@ import subprocess
 import zlib
 
 import pytest
+from blake3 import blake3
 
 import zoo
 from model_servers.adapters.checkout import Checkout
 from model_servers.core.contribution import Digests, FileFacts
 from model_servers.core.findings import Code, Finding
+from model_servers.core.segments import Run, Segment
 from model_servers.errors import OutsideError, RequestError
 from model_servers.journeys.validate import validate
 
@@ -348,6 +350,7 @@ def test_the_digests_of_a_file_are_true_and_it_is_read_once(tiny):
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         crc32=zlib.crc32(data),
+        segments=(Segment((Run(0, len(data)),), blake3(data).hexdigest()),),
     )
     assert checkout.digests("tiny", "checkpoint.pt") == first
     assert Checkout(tiny.parent).digests("tiny", "checkpoint.pt") != first

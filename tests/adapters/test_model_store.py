@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from blake3 import blake3
 
 from model_servers.adapters import disk
 from model_servers.adapters.checkout import Checkout
@@ -126,7 +127,7 @@ def _by_hand(ref: Ref, contents: dict[str, bytes], *, segment: int = 10**9) -> B
         parts = tuple(
             Segment(
                 (Run(offset + start, len(content[start : start + segment])),),
-                hashlib.sha256(content[start : start + segment]).hexdigest(),
+                blake3(content[start : start + segment]).hexdigest(),
             )
             for start in range(0, len(content), segment)
         )
@@ -136,14 +137,14 @@ def _by_hand(ref: Ref, contents: dict[str, bytes], *, segment: int = 10**9) -> B
                 offset=offset,
                 length=len(content),
                 sha256=hashlib.sha256(content).hexdigest(),
-                segments=parts if len(parts) > 1 else (),
+                segments=parts,
             )
         )
     archive = Archive(
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         members=tuple(members),
-        framing_sha256=hashlib.sha256().hexdigest(),
+        framing_blake3=blake3().hexdigest(),
     )
     release = Release(
         ref=ref,
@@ -272,10 +273,10 @@ def test_wrong_bytes_are_named_and_never_become_visible(
     with pytest.raises(OutsideError) as caught:
         _install(model_store, blob)
 
-    flipped = hashlib.sha256(flip(good)[start:end]).hexdigest()
+    flipped = blake3(flip(good)[start:end]).hexdigest()
     assert str(caught.value) == (
         f"wrong bytes came for 'checkpoint.pt', bytes {start} to {end} of the archive: "
-        f"sha256 {flipped}, released {checkpoint.sha256}"
+        f"blake3 {flipped}, released {checkpoint.segments[0].blake3}"
     )
     assert caught.value.hint == (
         "run the command again; if it stays, the store is damaged"

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,9 +26,12 @@ TENSORS = [Run(10_000 + number * 100_000, 90_000) for number in range(4)]
 MEMBER = Run(1_000, 489_000)
 
 
+def content(*runs: Run) -> bytes:
+    return b"".join(DATA[run.offset : run.end] for run in runs)
+
+
 def sha256(*runs: Run) -> str:
-    data = b"".join(DATA[run.offset : run.end] for run in runs)
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(content(*runs)).hexdigest()
 
 
 def release() -> Release:
@@ -39,13 +43,13 @@ def release() -> Release:
         offset=MEMBER.offset,
         length=MEMBER.length,
         sha256=sha256(MEMBER),
-        segments=tuple(Segment(cut, sha256(*cut)) for cut in cuts),
+        segments=tuple(Segment(cut, blake3(content(*cut)).hexdigest()) for cut in cuts),
     )
     archive = Archive(
         size_bytes=len(DATA),
         sha256=sha256(Run(0, len(DATA))),
         members=(member,),
-        framing_sha256=sha256(Run(0, 1_000), Run(490_000, 10_000)),
+        framing_blake3=blake3(content(Run(0, 1_000), Run(490_000, 10_000))).hexdigest(),
     )
     return Release(
         ref=Ref.parse("cat@1.0.0"),

@@ -16,6 +16,7 @@ from model_servers.cli.main import main
 from model_servers.core.lifecycle import Notice, State
 from model_servers.core.names import Ref, Version
 from model_servers.core.release import Archive, Release, ReleasedMember, release_key
+from model_servers.core.segments import Run, Segment
 from model_servers.core.verdicts import Answered, Passed
 from model_servers.journeys.catalog import Catalog
 from reports import RIGHT, report_of
@@ -262,11 +263,13 @@ def _release_evil(store: Path) -> None:
     at = LocalStore(store)
     ref = Ref("evil", Version.parse("1.0.0"))
     digest = "0" * 64
-    members = (ReleasedMember(f"a{EVIL.replace('/', '')}", 4096, 10, digest),)
+    segments = (Segment((Run(4096, 10),), digest),)
+    path = f"a{EVIL.replace('/', '')}"
+    members = (ReleasedMember(path, 4096, 10, digest, segments),)
     evil = Release(
         ref=ref,
         archive=Archive(
-            size_bytes=5000, sha256=digest, framing_sha256=digest, members=members
+            size_bytes=5000, sha256=digest, framing_blake3=digest, members=members
         ),
         inputs_digest=digest,
         git_commit=EVIL,

@@ -262,7 +262,7 @@ def test_one_flipped_bit_is_refused_and_its_range_named(
     ) as caught:
         shop.fetch()
 
-    segments = [part for m in archive.members for part in m.parts()]
+    segments = [part for m in archive.members for part in m.segments]
     (hit,) = (
         part
         for part in [*segments, archive.framing]
@@ -270,7 +270,7 @@ def test_one_flipped_bit_is_refused_and_its_range_named(
     )
     first = hit.runs[0]
     assert f"bytes {first.offset} to {first.end}" in str(caught.value)
-    assert f"released {hit.sha256}" in str(caught.value)
+    assert f"released {hit.blake3}" in str(caught.value)
     assert caught.value.hint == HINT
     assert shop.files() == [".cat-1.0.mar.fetch", ".cat-1.0.mar.fetch.journal"]
 

@@ -121,8 +121,8 @@ def test_killed_at_any_file_it_leaves_no_half_archive_and_the_next_one_ends_it(
 
 def wait_for_a_segment(journal: Path, release: Release) -> None:
     """Return when one of the large segments is written down."""
-    parts = release.archive.members[0].parts()
-    large = {part.sha256 for part in parts if part.length == SEGMENT_MAX_BYTES}
+    parts = release.archive.members[0].segments
+    large = {part.blake3 for part in parts if part.length == SEGMENT_MAX_BYTES}
     deadline = time.monotonic() + 60
     while not large & set(journal.read_text().split()):
         assert time.monotonic() < deadline

@@ -40,7 +40,7 @@ def test_the_notes_have_what_changed_and_what_to_check_it_with():
     release = Release(
         ref=Ref.parse("cat@1.1.0"),
         archive=Archive(
-            size_bytes=7, sha256="ab" * 32, framing_sha256="cd" * 32, members=()
+            size_bytes=7, sha256="ab" * 32, framing_blake3="cd" * 32, members=()
         ),
         inputs_digest="cd" * 32,
         git_commit="ef" * 20,

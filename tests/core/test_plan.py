@@ -52,7 +52,7 @@ def release(ref):
             size_bytes=SIZE,
             sha256=sha256(ref),
             members=(),
-            framing_sha256=sha256(ref),
+            framing_blake3=sha256(ref),
         ),
         inputs_digest="",
         git_commit=None,

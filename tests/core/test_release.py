@@ -26,7 +26,7 @@ from model_servers.core.segments import SEGMENT_MAX_BYTES, Run, Segment, covers,
 from model_servers.core.verdicts import Answered, Passed
 
 TINY = Ref.parse("tiny@1.0")
-SMALL = ReleasedMember("a.py", 40, 7, "aa" * 32)
+SMALL = ReleasedMember("a.py", 40, 7, "aa" * 32, (Segment((Run(40, 7),), "ee" * 32),))
 LARGE = ReleasedMember(
     "weights.pt",
     4096,
@@ -43,7 +43,7 @@ RELEASE = Release(
         size_bytes=4096 + LARGE.length + 9,
         sha256="ef" * 32,
         members=(LARGE, SMALL),
-        framing_sha256="01" * 32,
+        framing_blake3="01" * 32,
     ),
     inputs_digest="12" * 32,
     git_commit=None,
@@ -103,8 +103,7 @@ def members(draw):
         start += length
     cuts = [cut for cut in (tuple(runs[::2]), tuple(runs[1::2])) if cut]
     segments = tuple(Segment(cut, draw(DIGESTS)) for cut in cuts)
-    length = sum(lengths) if segments else draw(SIZES)
-    return ReleasedMember(draw(PATHS), offset, length, draw(DIGESTS), segments)
+    return ReleasedMember(draw(PATHS), offset, sum(lengths), draw(DIGESTS), segments)
 
 
 FIGURES = st.floats(min_value=0, max_value=10**6)
@@ -131,7 +130,7 @@ RELEASES = st.builds(
         size_bytes=st.integers(min_value=1),
         sha256=DIGESTS,
         members=st.lists(members(), min_size=1, max_size=3).map(tuple),
-        framing_sha256=DIGESTS,
+        framing_blake3=DIGESTS,
     ),
     inputs_digest=DIGESTS,
     git_commit=st.none() | DIGESTS,
@@ -156,7 +155,7 @@ def test_a_release_is_written_as_canonical_json():
             "key": RELEASE.key,
             "size": 4096 + SEGMENT_MAX_BYTES + 14,
             "sha256": "ef" * 32,
-            "framing_sha256": "01" * 32,
+            "framing_blake3": "01" * 32,
         },
         "members": [
             {
@@ -167,12 +166,18 @@ def test_a_release_is_written_as_canonical_json():
                 "segments": [
                     {
                         "runs": [[4096, 100], [4296, SEGMENT_MAX_BYTES - 95]],
-                        "sha256": "cc" * 32,
+                        "blake3": "cc" * 32,
                     },
-                    {"runs": [[4196, 100]], "sha256": "dd" * 32},
+                    {"runs": [[4196, 100]], "blake3": "dd" * 32},
                 ],
             },
-            {"path": "a.py", "offset": 40, "length": 7, "sha256": "aa" * 32},
+            {
+                "path": "a.py",
+                "offset": 40,
+                "length": 7,
+                "sha256": "aa" * 32,
+                "segments": [{"runs": [[40, 7]], "blake3": "ee" * 32}],
+            },
         ],
         "inputs_digest": "12" * 32,
         "git_commit": None,
@@ -201,12 +206,6 @@ def test_a_release_is_read_as_it_was_written(release):
     assert Release.from_mapping(data) == release
 
 
-def test_a_small_member_is_one_segment_and_an_empty_one_none():
-    assert SMALL.parts() == (Segment((Run(40, 7),), "aa" * 32),)
-    assert LARGE.parts() == LARGE.segments
-    assert replace(SMALL, length=0).parts() == ()
-
-
 def test_the_framing_is_what_no_member_has():
     end = 4096 + LARGE.length
 
@@ -222,12 +221,13 @@ def test_the_framing_is_what_no_member_has():
         pytest.param([[[4096, 101]], [[4196, 100]]], id="twice"),
         pytest.param([[[4096, 100]], [[4196, 101]]], id="longer than the member"),
         pytest.param([[[4095, 101]], [[4196, 100]]], id="begins before it"),
+        pytest.param([], id="none"),
         pytest.param([[[4096, 0], [4096, 100]], [[4196, 100]]], id="an empty run"),
     ],
 )
 def test_a_document_whose_segments_are_not_their_member_is_refused(runs):
     data = json.loads(RELEASE.to_bytes())
-    parts = [{"runs": cut, "sha256": "cc" * 32} for cut in runs]
+    parts = [{"runs": cut, "blake3": "cc" * 32} for cut in runs]
     data["members"][0] |= {"length": 200, "segments": parts}
 
     with pytest.raises(ValueError, match=r"'weights.pt' are not the whole of it"):

@@ -36,7 +36,7 @@ def archive(*members):
         size_bytes=end + 1000,
         sha256="a" * 64,
         members=members,
-        framing_sha256="b" * 64,
+        framing_blake3="b" * 64,
     )
 
 

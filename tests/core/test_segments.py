@@ -1,8 +1,5 @@
 """Segments: every byte once, small enough, and the same for the same tensors."""
 
-import hashlib
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +8,6 @@ from model_servers.core.segments import (
     SEGMENT_MAX_BYTES,
     Run,
     Segment,
-    SegmentDigests,
     covers,
     cut,
     gaps,
@@ -132,29 +128,6 @@ def test_very_many_tensors_take_what_stands_before_them_along():
     assert all(len(runs) == 1 for runs in cuts)
     ends = {run.end for run in tensors}
     assert all(run.end in ends and run.length > MIB / 2 for (run,) in cuts)
-
-
-@given(
-    st.lists(st.binary(max_size=60), max_size=20),
-    st.lists(st.lists(st.integers(0, 400), max_size=4), max_size=5),
-)
-def test_segments_are_hashed_alike_however_the_bytes_come(chunks, starts):
-    data = b"".join(chunks)
-    ends = sorted({0, len(data), *(n % (len(data) + 1) for s in starts for n in s)})
-    runs = [Run(a, b - a) for a, b in pairwise(ends)]
-    cuts = [part for part in (tuple(runs[::2]), tuple(runs[1::2])) if part]
-
-    hashed = SegmentDigests(cuts)
-    for chunk in chunks:
-        hashed.update(chunk)
-
-    content = [b"".join(data[run.offset : run.end] for run in runs) for runs in cuts]
-    digests = [hashlib.sha256(one).hexdigest() for one in content]
-    assert hashed.segments() == (
-        tuple(Segment(part, digest) for part, digest in zip(cuts, digests, strict=True))
-        if len(cuts) > 1
-        else ()
-    )
 
 
 @pytest.mark.parametrize(

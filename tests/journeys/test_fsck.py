@@ -16,6 +16,7 @@ from model_servers.adapters.channels import read_pointer
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.releases import StoredReleases
+from model_servers.adapters.segment_digests import blake3_of
 from model_servers.core.channels import Pointer
 from model_servers.core.fsck import Fault, Orphan, Report
 from model_servers.core.lifecycle import Notice, State
@@ -75,7 +76,11 @@ def fsck(store: MemoryStore) -> Fsck:
     catalog = Catalog(store=store, releases=releases)
     channels = Channels(store=store, catalog=catalog, read_pointer=read_pointer)
     return Fsck(
-        store=store, releases=releases, channels=channels, journal=MemoryJournal()
+        store=store,
+        releases=releases,
+        channels=channels,
+        journal=MemoryJournal(),
+        blake3_of=blake3_of,
     )
 
 

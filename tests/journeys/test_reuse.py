@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from blake3 import blake3
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from fakes.store import MemoryStore
+from model_servers.adapters.segment_digests import SegmentDigests
 from model_servers.core.names import Ref, Version
 from model_servers.core.objects import InMemory
 from model_servers.core.release import Archive, Release, ReleasedMember
 from model_servers.core.reuse import PART_MIN_BYTES
-from model_servers.core.segments import Run, SegmentDigests, cut
+from model_servers.core.segments import Run, cut
 from model_servers.errors import OutsideError
 from model_servers.journeys.reuse import parts_of
 
@@ -101,7 +103,7 @@ def release_of(text: str, data: bytes, tensors: Sequence[Run], start: int) -> Re
             size_bytes=len(data),
             sha256=sha256(data),
             members=(member,),
-            framing_sha256=sha256(data[:start]),
+            framing_blake3=blake3(data[:start]).hexdigest(),
         ),
         inputs_digest="1" * 64,
         git_commit=None,

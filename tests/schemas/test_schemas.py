@@ -326,6 +326,7 @@ def test_documents_as_people_write_them_are_accepted(name, text):
 )
 def test_a_release_cannot_name_a_member_outside_its_tree(path):
     member = {"path": path, "offset": 0, "length": 1, "sha256": "ab" * 32}
+    member["segments"] = [{"runs": [[0, 1]], "blake3": "ab" * 32}]
     release = {
         "schema": 1,
         "name": "tiny",
@@ -334,7 +335,7 @@ def test_a_release_cannot_name_a_member_outside_its_tree(path):
             "key": "k",
             "size": 1,
             "sha256": "ab" * 32,
-            "framing_sha256": "ab" * 32,
+            "framing_blake3": "ab" * 32,
         },
         "members": [{**member, "path": "fine/a.py"}, member],
         "inputs_digest": "ab" * 32,

@@ -74,11 +74,11 @@ def _moved(folder: Path, old: Weights, new: Weights, name: str = "model.pt") -> 
     before = digest_file(_saved(folder / "old", old, "model.pt"))
     path = _saved(folder / "new", new, name)
     after = digest_file(path)
-    known = {segment.sha256 for segment in before.segments}
+    known = {segment.blake3 for segment in before.segments}
     wanted = [
         Wanted(segment, str(path), 0, name)
         for segment in after.segments
-        if segment.sha256 not in known
+        if segment.blake3 not in known
     ]
     changed = [at for at, tensor in new.items() if not torch.equal(tensor, old[at])]
     return Moved(

@@ -24,6 +24,7 @@ from model_servers.adapters.releases import StoredReleases
 from model_servers.core.layout import HANDLER_FILES
 from model_servers.core.names import Ref, Version
 from model_servers.core.release import Archive, Release, ReleasedMember, release_key
+from model_servers.core.segments import Run, Segment
 from model_servers.core.verdicts import Answered, Passed
 from model_servers.journeys.catalog import Catalog
 
@@ -147,7 +148,7 @@ def _release(ref: Ref, commit: str) -> Release:
         archive=Archive(
             size_bytes=sum(one.length for one in members) + 5000,
             sha256=_digest(str(ref)),
-            framing_sha256=_digest(f"framing {ref}"),
+            framing_blake3=_digest(f"framing {ref}"),
             members=tuple(members),
         ),
         inputs_digest=_digest(f"inputs {ref}"),
@@ -170,7 +171,8 @@ def _passed(device: str) -> Passed:
 
 
 def _member(path: str, size_bytes: int, content: str) -> ReleasedMember:
-    return ReleasedMember(path, 4096, size_bytes, _digest(content))
+    segment = Segment((Run(4096, size_bytes),), _digest(content))
+    return ReleasedMember(path, 4096, size_bytes, _digest(content), (segment,))
 
 
 def _digest(text: str) -> str:

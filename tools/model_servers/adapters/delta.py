@@ -9,7 +9,6 @@ Source: no S3 client verifies a ranged download; a flipped bit passed all that w
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import threading
 from collections import Counter
@@ -21,6 +20,7 @@ from pathlib import Path
 
 from model_servers.adapters import disk
 from model_servers.adapters.copying import copy_range
+from model_servers.adapters.segment_digests import blake3_of, new_blake3
 from model_servers.adapters.write_back import WriteBack, write_back
 from model_servers.core.delta import Get, Piece, Place, Wanted, copies, plan_gets
 from model_servers.errors import OutsideError, RefusedError
@@ -184,8 +184,8 @@ def _bring(
     kept = [one for one in wanted if one.key in before]
     done = _those(kept, pool.map(_is_right, kept))
     rest = [one for one in wanted if one.key not in done]
-    here = [one for one in rest if one.segment.sha256 in local]
-    copied = pool.map(lambda one: work.copy(one, local[one.segment.sha256]), here)
+    here = [one for one in rest if one.segment.blake3 in local]
+    copied = pool.map(lambda one: work.copy(one, local[one.segment.blake3]), here)
     done |= _those(here, copied)
     gets = plan_gets(one for one in rest if one.key not in done)
     work.expect(gets)
@@ -243,7 +243,7 @@ class _Work:
 
     def _write(self, piece: Piece, inflow: _Inflow) -> str:
         """Write a piece as it comes and give its digest."""
-        digest, done, wanted = hashlib.sha256(), 0, piece.wanted
+        digest, done, wanted = new_blake3(), 0, piece.wanted
         with _opened(wanted.file, os.O_RDWR) as file:
             for part in inflow.take(piece.run.length):
                 digest.update(part)
@@ -256,16 +256,16 @@ class _Work:
             raise _wrong(wanted, f"{done} of {piece.run.length} bytes")
         return digest.hexdigest()
 
-    def _arrived(self, piece: Piece, sha256: str) -> None:
+    def _arrived(self, piece: Piece, digest: str) -> None:
         wanted = piece.wanted
         with self.lock:
             self.left[wanted.key] -= piece.run.length
             is_whole = self.left[wanted.key] == 0
         if is_whole:
             is_all = piece.run.length == wanted.segment.length
-            found = sha256 if is_all else _sha256(wanted.place)
-            if found != wanted.segment.sha256:
-                raise _wrong(wanted, f"sha256 {found}")
+            found = digest if is_all else _blake3(wanted.place)
+            if found != wanted.segment.blake3:
+                raise _wrong(wanted, f"blake3 {found}")
             self._note(wanted)
 
     def _note(self, wanted: Wanted) -> None:
@@ -306,7 +306,7 @@ def _wrong(wanted: Wanted, found: str) -> OutsideError:
     return OutsideError(
         f"wrong bytes came for {wanted.what}, bytes {runs[0].offset} to "
         f"{runs[0].end}{more} of the archive: {found}, released "
-        f"{wanted.segment.sha256}",
+        f"{wanted.segment.blake3}",
         hint="run the command again; if it stays, the store is damaged",
     )
 
@@ -317,17 +317,16 @@ def _those(wanted: Iterable[Wanted], are_right: Iterable[bool]) -> set[str]:
 
 
 def _is_right(wanted: Wanted) -> bool:
-    return _sha256(wanted.place) == wanted.segment.sha256
+    return _blake3(wanted.place) == wanted.segment.blake3
 
 
-def _sha256(place: Place) -> str:
-    digest = hashlib.sha256()
+def _blake3(place: Place) -> str:
     with _opened(place.file, os.O_RDONLY) as file:
-        for run in place.runs:
-            for start in range(run.offset, run.end, _CHUNK_BYTES):
-                count = min(_CHUNK_BYTES, run.end - start)
-                digest.update(os.pread(file, count, start))
-    return digest.hexdigest()
+        return blake3_of(
+            os.pread(file, min(_CHUNK_BYTES, run.end - start), start)
+            for run in place.runs
+            for start in range(run.offset, run.end, _CHUNK_BYTES)
+        )
 
 
 def _write(file: int, data: memoryview, offset: int) -> None:

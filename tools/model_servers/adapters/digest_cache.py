@@ -87,7 +87,7 @@ def _read(entry: Path, state: dict[str, int]) -> Digests | None:
             return None
         digests = data["digests"]
         segments = tuple(
-            Segment(tuple(Run(*run) for run in part["runs"]), part["sha256"])
+            Segment(tuple(Run(*run) for run in part["runs"]), part["blake3"])
             for part in digests.pop("segments")
         )
         return Digests(**digests, segments=segments)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from model_servers.adapters.hashing import CHUNK_BYTES, Crc32, followers
+from model_servers.adapters.segment_digests import SegmentDigests
 from model_servers.adapters.tensor_ranges import tensor_ranges
 from model_servers.core.contribution import Digests
-from model_servers.core.segments import Run, SegmentDigests, cut
+from model_servers.core.segments import Run, cut
 from model_servers.errors import OutsideError
 
 SEGMENTED_MIN_BYTES = 2**20
@@ -51,12 +52,9 @@ def _digests(
 ) -> Digests:
     whole, crc32, size_bytes = hashlib.sha256(), Crc32(), 0
     parts = SegmentDigests(cut(expected_bytes, tensors))
-    # A file of one segment is not hashed twice for it.
-    consumers = [whole.update, crc32.update]
-    consumers += [parts.update] if parts.are_several else []
     with followers() as fed:
         for chunk in chunks:
-            fed.feed(chunk, *consumers)
+            fed.feed(chunk, whole.update, parts.update, crc32.update)
             size_bytes += len(chunk)
     return Digests(
         size_bytes=size_bytes,

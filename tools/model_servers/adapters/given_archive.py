@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from model_servers.adapters import documents
 from model_servers.adapters.file_digests import digest_file
+from model_servers.adapters.segment_digests import blake3_of
 from model_servers.core.given import GivenArchive
 from model_servers.core.layout import MANIFEST
 from model_servers.core.release import Archive, ReleasedMember
@@ -111,17 +112,17 @@ def _archive(
     ends = [run.end for run in runs]
     if any(end > run.offset for end, run in zip(ends, runs[1:], strict=False)):
         raise RequestError(f"members of {path} overlap", hint=_HINT)
-    whole, framing = hashlib.sha256(), hashlib.sha256()
+    whole = hashlib.sha256()
     for chunk in _chunks(stream, Run(0, size_bytes)):
         whole.update(chunk)
-    for run in gaps(runs, Run(0, size_bytes)):
-        for chunk in _chunks(stream, run):
-            framing.update(chunk)
+    between = gaps(runs, Run(0, size_bytes))
     return Archive(
         size_bytes=size_bytes,
         sha256=whole.hexdigest(),
         members=members,
-        framing_sha256=framing.hexdigest(),
+        framing_blake3=blake3_of(
+            chunk for run in between for chunk in _chunks(stream, run)
+        ),
     )
 
 

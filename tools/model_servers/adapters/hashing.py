@@ -34,9 +34,9 @@ class Followers:
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
-        self._pending: list[Future[None]] = []
+        self._pending: list[Future[object]] = []
 
-    def feed(self, data: bytes, *consumers: Callable[[bytes], None]) -> None:
+    def feed(self, data: bytes, *consumers: Callable[[bytes], object]) -> None:
         """Start on a chunk once the one before it is done."""
         self.wait()
         if len(data) < _INLINE_BYTES:

@@ -15,6 +15,7 @@ from model_servers.adapters.copying import copy_range
 from model_servers.adapters.file_digests import digest_bytes
 from model_servers.adapters.hashing import CHUNK_BYTES, Followers, followers
 from model_servers.adapters.marked_file import Marks, changed, opened, unreadable
+from model_servers.adapters.segment_digests import new_blake3
 from model_servers.adapters.write_back import WriteBack, write_back
 from model_servers.adapters.zip_format import Entry, directory_entry, end, local_header
 from model_servers.core.contribution import Digests
@@ -115,7 +116,7 @@ class Layout:
             size_bytes=last.offset + last.length,
             sha256=digests.whole.hexdigest(),
             members=tuple(members),
-            framing_sha256=digests.framing.hexdigest(),
+            framing_blake3=digests.framing.hexdigest(),
         )
         return archive, digests.marks
 
@@ -200,7 +201,7 @@ class _Pass:
     sink: _Sink
     followers: Followers
     whole: Any = field(default_factory=hashlib.sha256)
-    framing: Any = field(default_factory=hashlib.sha256)
+    framing: Any = field(default_factory=new_blake3)
     marks: dict[str, Marks] = field(default_factory=dict)
 
     def take(self, piece: Piece) -> ReleasedMember | None:

@@ -126,7 +126,7 @@ class LocalModelStore:
             part
             for member in release.archive.members
             if member.sha256 not in members
-            for part in member.parts()
+            for part in member.segments
         ]
         return missing_bytes(parts, self._local_segments())
 
@@ -347,7 +347,7 @@ class LocalModelStore:
                     part, str(partial / member.path), member.offset, repr(member.path)
                 )
                 for member in brought
-                for part in member.parts()
+                for part in member.segments
             ],
             files,
             local=self._local_segments(),

@@ -6,7 +6,6 @@ it under another name.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -21,12 +20,13 @@ from model_servers.adapters.hashing import CHUNK_BYTES
 from model_servers.adapters.mar_entries import MarEntries
 from model_servers.adapters.releases import read_release
 from model_servers.adapters.requirements import Requirements
+from model_servers.adapters.segment_digests import SegmentDigests
 from model_servers.adapters.tree_files import HOME
 from model_servers.core.delta import Place, Wanted, places_in_tree
 from model_servers.core.entries import Layout, ref_of
 from model_servers.core.layout import MANIFEST
 from model_servers.core.names import Ref
-from model_servers.core.release import Release
+from model_servers.core.release import Release, ReleasedMember
 from model_servers.errors import ModelServersError
 from model_servers.ports import Chunks, OnBytes
 
@@ -89,7 +89,7 @@ class LocalTrees:
         with ThreadPoolExecutor(_THREADS) as pool:
             are_right = pool.map(
                 lambda member: all(
-                    _is_right(file, member.sha256, on_bytes)
+                    _is_right(file, member, on_bytes)
                     for file in self._files(release, member.path)
                 ),
                 members,
@@ -143,7 +143,7 @@ class LocalTrees:
                         repr(member.path),
                     )
                     for member in members
-                    for part in member.parts()
+                    for part in member.segments
                 ],
                 delta.Files(lengths={str(partial / m.path): m.length for m in members}),
                 local=local,
@@ -215,16 +215,19 @@ def _record(tree: Path) -> Release | None:
     return found if found.archive.sha256 == tree.name else None
 
 
-def _is_right(file: Path, sha256: str, on_bytes: OnBytes) -> bool:
-    digest = hashlib.sha256()
+def _is_right(file: Path, member: ReleasedMember, on_bytes: OnBytes) -> bool:
+    released = tuple(part.moved(-member.offset) for part in member.segments)
+    digests = SegmentDigests([part.runs for part in released])
+    size_bytes = 0
     try:
         with file.open("rb") as stream:
             while data := stream.read(CHUNK_BYTES):
-                digest.update(data)
+                digests.update(data)
+                size_bytes += len(data)
                 on_bytes(len(data))
     except OSError:  # gone, or a disk that cannot read it any more
         return False
-    return digest.hexdigest() == sha256
+    return size_bytes == member.length and digests.segments() == released
 
 
 def _is_own_config(work: Path, path: str) -> bool:

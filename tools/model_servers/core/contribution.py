@@ -41,13 +41,13 @@ class FileFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Digests:
-    """What reading a file once tells: a zip needs the CRC, we need the sha256."""
+    """What reading a file once tells: a zip needs the CRC, we need the rest."""
 
     size_bytes: int
     sha256: str
     crc32: int
     segments: tuple[Segment, ...] = ()
-    """By their places in the file; none if it is one segment."""
+    """By their places in the file; they have every byte of it once."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,7 @@ class Wanted:
     @property
     def key(self) -> str:
         """What a journal calls it."""
-        return f"{self.segment.runs[0].offset} {self.segment.sha256}"
+        return f"{self.segment.runs[0].offset} {self.segment.blake3}"
 
     @property
     def place(self) -> Place:
@@ -99,28 +99,28 @@ def copies(source: Cut, target: Cut) -> Iterator[tuple[int, int, int]]:
 def places_in_tree(release: Release, folder: str) -> dict[str, Place]:
     """Tell where an unpacked release has its segments, by their digests."""
     return {
-        part.sha256: Place(f"{folder}/{member.path}", part.moved(-member.offset).runs)
+        part.blake3: Place(f"{folder}/{member.path}", part.moved(-member.offset).runs)
         for member in release.archive.members
-        for part in member.parts()
+        for part in member.segments
     }
 
 
 def places_in_archive(archive: Archive, file: str) -> dict[str, Place]:
     """Tell where an archive has its segments, by their digests."""
-    parts = [part for member in archive.members for part in member.parts()]
-    return {part.sha256: Place(file, part.runs) for part in [*parts, archive.framing]}
+    parts = [part for member in archive.members for part in member.segments]
+    return {part.blake3: Place(file, part.runs) for part in [*parts, archive.framing]}
 
 
 def missing_bytes(parts: Iterable[Segment], local: Mapping[str, object]) -> int:
     """Say how many bytes of the segments are nowhere on this machine."""
-    return sum(part.length for part in parts if part.sha256 not in local)
+    return sum(part.length for part in parts if part.blake3 not in local)
 
 
 def shared_bytes(one: Archive, other: Archive) -> int:
     """Say how many bytes of *other* need not come if *one* is here."""
-    here = {part.sha256 for member in one.members for part in member.parts()}
-    parts = (part for member in other.members for part in member.parts())
-    return sum(part.length for part in parts if part.sha256 in here)
+    here = {part.blake3 for member in one.members for part in member.segments}
+    parts = (part for member in other.members for part in member.segments)
+    return sum(part.length for part in parts if part.blake3 in here)
 
 
 def archive_wanted(archive: Archive, file: str) -> list[Wanted]:
@@ -128,7 +128,7 @@ def archive_wanted(archive: Archive, file: str) -> list[Wanted]:
     members = [
         Wanted(part, file, 0, repr(member.path))
         for member in archive.members
-        for part in member.parts()
+        for part in member.segments
     ]
     return [*members, Wanted(archive.framing, file, 0, "the zip's own records")]
 

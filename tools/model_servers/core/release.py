@@ -29,18 +29,13 @@ class ReleasedMember:
 
     length: int
     sha256: str
-    segments: tuple[Segment, ...] = ()
-    """Only where there are several; they have every byte of the member once."""
+    segments: tuple[Segment, ...]
+    """What is moved and verified; they have every byte of the member once."""
 
     @property
     def run(self) -> Run:
         """Where it is in the archive."""
         return Run(self.offset, self.length)
-
-    def parts(self) -> tuple[Segment, ...]:
-        """Give what to move and verify; a small member is one segment, if any."""
-        whole = (Segment((self.run,), self.sha256),) if self.length else ()
-        return self.segments or whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +45,7 @@ class Archive:
     size_bytes: int
     sha256: str
     members: tuple[ReleasedMember, ...]
-    framing_sha256: str
+    framing_blake3: str
     """Of all bytes that are no member's: headers, padding, the directory."""
 
     @property
@@ -61,7 +56,7 @@ class Archive:
         the whole once more.
         """
         runs = sorted(member.run for member in self.members if member.length)
-        return Segment(tuple(gaps(runs, Run(0, self.size_bytes))), self.framing_sha256)
+        return Segment(tuple(gaps(runs, Run(0, self.size_bytes))), self.framing_blake3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +95,7 @@ class Release:
                     "key": self.key,
                     "size": archive.size_bytes,
                     "sha256": archive.sha256,
-                    "framing_sha256": archive.framing_sha256,
+                    "framing_blake3": archive.framing_blake3,
                 },
                 "members": [_member_mapping(member) for member in archive.members],
                 "inputs_digest": self.inputs_digest,
@@ -124,7 +119,7 @@ class Release:
                 size_bytes=data["archive"]["size"],
                 sha256=data["archive"]["sha256"],
                 members=tuple(_member(member) for member in data["members"]),
-                framing_sha256=data["archive"]["framing_sha256"],
+                framing_blake3=data["archive"]["framing_blake3"],
             ),
             inputs_digest=data["inputs_digest"],
             git_commit=data["git_commit"],
@@ -215,27 +210,24 @@ def plan_release(
 
 
 def _member_mapping(member: ReleasedMember) -> dict[str, Any]:
-    mapping = {
+    return {
         "path": member.path,
         "offset": member.offset,
         "length": member.length,
         "sha256": member.sha256,
+        "segments": [
+            {"runs": [list(run) for run in part.runs], "blake3": part.blake3}
+            for part in member.segments
+        ],
     }
-    if not member.segments:
-        return mapping
-    segments = [
-        {"runs": [list(run) for run in part.runs], "sha256": part.sha256}
-        for part in member.segments
-    ]
-    return {**mapping, "segments": segments}
 
 
 def _member(data: Mapping[str, Any]) -> ReleasedMember:
     segments = tuple(
-        Segment(tuple(Run(*run) for run in part["runs"]), part["sha256"])
-        for part in data.get("segments", ())
+        Segment(tuple(Run(*run) for run in part["runs"]), part["blake3"])
+        for part in data["segments"]
     )
     member = ReleasedMember(**{**data, "segments": segments})
-    if segments and not covers(segments, member.run):
+    if not covers(segments, member.run):
         raise ValueError(f"the segments of {member.path!r} are not the whole of it")
     return member

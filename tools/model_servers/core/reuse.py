@@ -10,7 +10,7 @@ from itertools import pairwise
 from model_servers.core.delta import copies
 from model_servers.core.objects import Copied, Part, Sent
 from model_servers.core.release import Archive, ReleasedMember
-from model_servers.core.segments import Cut, Segment
+from model_servers.core.segments import Cut
 
 PART_MIN_BYTES = 5 * 2**20
 """Every part but the last has at least this size.
@@ -39,7 +39,8 @@ class Held:
 
 
 Holdings = Mapping[str, Sequence[Held]]
-"""By digest; of several places all are in one object."""
+"""By digest, sha256 of members and BLAKE3 of segments; several places are in one
+object."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,9 @@ def holdings(key: str, members: Iterable[ReleasedMember]) -> dict[str, list[Held
     """Say where an archive of the store holds which bytes, by their digest."""
     found: defaultdict[str, list[Held]] = defaultdict(list)
     for member in members:
-        for part in (Segment((member.run,), member.sha256), *member.segments):
-            found[part.sha256].append(Held(key, part.runs))
+        found[member.sha256].append(Held(key, (member.run,)))
+        for part in member.segments:
+            found[part.blake3].append(Held(key, part.runs))
     return dict(found)
 
 
@@ -91,8 +93,8 @@ def known_runs(archive: Archive, held: Holdings) -> list[Run]:
     """
     runs = joined(
         run
-        for part in _parts(archive, held)
-        for run in _known(part, held.get(part.sha256, ()))
+        for digest, runs in _parts(archive, held)
+        for run in _known(runs, held.get(digest, ()))
     )
     return [run for run in runs if run.source.length >= _WORTH_BYTES]
 
@@ -166,27 +168,28 @@ def whole_file(size_bytes: int) -> list[Part]:
     return plan_parts(size_bytes, ()) or [Sent(0, 0)]
 
 
-def _parts(archive: Archive, held: Holdings) -> Iterator[Segment]:
+def _parts(archive: Archive, held: Holdings) -> Iterator[tuple[str, Cut]]:
     """Yield members that are held whole, and the segments of the others."""
     for member in archive.members:
         if member.sha256 in held:
-            yield Segment((member.run,), member.sha256)
+            yield member.sha256, (member.run,)
         else:
-            yield from member.segments
+            yield from ((part.blake3, part.runs) for part in member.segments)
 
 
-def _known(part: Segment, places: Sequence[Held]) -> Iterator[Run]:
+def _known(part: Cut, places: Sequence[Held]) -> Iterator[Run]:
     """Yield the runs of a segment that is held.
 
     Equal tensors have one digest. The nearest of them is the one whose neighbours are
     this one's too.
     """
-    start = part.runs[0].offset
+    start = part[0].offset
+    length = sum(run.length for run in part)
     near = sorted(places, key=lambda place: abs(place.runs[0].offset - start))
     for place in near[:1]:
-        if sum(run.length for run in place.runs) == part.length:
-            for there, here, length in copies(place.runs, part.runs):
-                yield Run(here, Copied(place.key, there, length))
+        if sum(run.length for run in place.runs) == length:
+            for there, here, count in copies(place.runs, part):
+                yield Run(here, Copied(place.key, there, count))
 
 
 def _chains(runs: Iterable[Run]) -> Iterator[list[Run]]:

@@ -7,11 +7,10 @@ pickle, the directory) changes with every save; all of it is one segment.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 SEGMENT_MAX_BYTES = 32 * 2**20
 """The most that is verified at once, and so held in memory by each read."""
@@ -48,8 +47,8 @@ class Segment:
     """Bytes of a file or an archive with one digest."""
 
     runs: Cut
-    sha256: str
-    """Of the runs, one after the other."""
+    blake3: str
+    """Of the runs, one after the other, in hex."""
 
     @property
     def length(self) -> int:
@@ -59,7 +58,7 @@ class Segment:
     def moved(self, by: int) -> Segment:
         """Give the same bytes *by* bytes further on."""
         runs = tuple(Run(run.offset + by, run.length) for run in self.runs)
-        return Segment(runs, self.sha256)
+        return Segment(runs, self.blake3)
 
 
 def cut(length: int, tensors: Iterable[Run] = ()) -> tuple[Cut, ...]:
@@ -103,45 +102,6 @@ def covers(segments: Iterable[Segment], whole: Run) -> bool:
     ends = [whole.offset, *(run.end for run in runs)]
     starts = [*(run.offset for run in runs), whole.end]
     return starts == ends and all(run.length > 0 for run in runs)
-
-
-class SegmentDigests:
-    """Hashes the segments of a file whose bytes come one chunk after the other."""
-
-    def __init__(self, cuts: Sequence[Cut]) -> None:
-        self._cuts = cuts
-        self._hashes: list[Any] = [hashlib.sha256() for _ in cuts]
-        self._runs = iter(
-            sorted((run, number) for number, cut in enumerate(cuts) for run in cut)
-        )
-        self._left, self._number = 0, 0
-
-    @property
-    def are_several(self) -> bool:
-        """Say whether there is more than one, and so anything to hash."""
-        return len(self._cuts) > 1
-
-    def update(self, chunk: bytes) -> None:
-        """Take the next bytes of the file; what stands behind the last cut is none."""
-        view = memoryview(chunk)
-        while view and self._has_more():
-            part = view[: self._left]
-            self._hashes[self._number].update(part)
-            self._left -= len(part)
-            view = view[len(part) :]
-
-    def segments(self) -> tuple[Segment, ...]:
-        """Give the segments; none where the file is one, whose digest is the file's."""
-        if not self.are_several:
-            return ()
-        pairs = zip(self._cuts, self._hashes, strict=True)
-        return tuple(Segment(cut, sha256.hexdigest()) for cut, sha256 in pairs)
-
-    def _has_more(self) -> bool:
-        if self._left == 0:
-            run, self._number = next(self._runs, (Run(0, 0), 0))
-            self._left = run.length
-        return self._left > 0
 
 
 def _merged_bytes(length: int) -> int:

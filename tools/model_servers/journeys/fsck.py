@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -53,6 +52,8 @@ class Fsck:
     channels: Channels
     journal: Journal
     """Remembers what was found to be right, so that a check can go on."""
+
+    blake3_of: Callable[[Iterable[bytes]], str]
 
     def run(self, watcher: CheckWatcher, *, sample: int | None = None) -> Report:
         """Check everything that this round still lacks, or a sample.
@@ -143,7 +144,7 @@ class Fsck:
         if stored is None or stored.size_bytes != release.archive.size_bytes:
             return fault
         for member in release.archive.members:
-            for part in member.parts():
+            for part in member.segments:
                 if not self._is_right(fault.key, part):
                     place = f"bytes {part.runs[0].offset} to {part.runs[-1].end}"
                     message = f"{fault.message}; damaged: {member.path}, {place}"
@@ -151,10 +152,8 @@ class Fsck:
         return Fault(fault.key, f"{fault.message}; damaged: between the members")
 
     def _is_right(self, key: str, part: Segment) -> bool:
-        digest = hashlib.sha256()
-        for run in part.runs:
-            digest.update(self.store.read_range(key, run.offset, run.length))
-        return digest.hexdigest() == part.sha256
+        runs = (self.store.read_range(key, *run) for run in part.runs)
+        return self.blake3_of(runs) == part.blake3
 
     def _rebuild(self, documents: Documents, tally: _Tally) -> bool:
         """Make the index anew, and say whether it was wrong."""

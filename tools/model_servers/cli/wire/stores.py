@@ -136,10 +136,17 @@ def mirror(settings: Settings, source: Store, target: ProbedStore) -> Mirror:
 def fsck(settings: Settings, at: ProbedStore) -> Fsck:
     """Give the check of the store *at*; each store has a journal of its own."""
     from model_servers.adapters.journal import FileJournal
+    from model_servers.adapters.segment_digests import blake3_of
     from model_servers.journeys.fsck import Fsck
 
     journal = FileJournal(settings.work / "fsck" / f"{_short(at)}.journal")
-    return Fsck(store=at, releases=releases(at), channels=channels(at), journal=journal)
+    return Fsck(
+        store=at,
+        releases=releases(at),
+        channels=channels(at),
+        journal=journal,
+        blake3_of=blake3_of,
+    )
 
 
 def catalog(at: ProbedStore) -> Catalog:

@@ -143,7 +143,7 @@ def _together(label: str, some: Sequence[Part]) -> Part:
 def _pieces(members: Iterable[ReleasedMember]) -> dict[str, int]:
     """Give the sizes of what is moved on its own, by digest."""
     return {
-        piece.sha256: piece.length for member in members for piece in member.parts()
+        piece.blake3: piece.length for member in members for piece in member.segments
     }
 
 
