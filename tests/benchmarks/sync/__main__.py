@@ -100,14 +100,23 @@ def _fetches(found: Fetched) -> str:
 
 
 def _code(found: Fetched) -> str:
-    first = found.first[OURS].seconds
+    rows = {
+        "ms sync apply, with its start": (
+            found.first[OURS].seconds,
+            found.code.seconds,
+        ),
+        "the same in a process that runs, as ms sync watch does": found.loaded_s,
+    }
     return "\n".join(
         [
-            "| what | found | wanted |",
-            "| --- | --- | --- |",
-            f"| over the wire, kB | {found.code_bytes / 1000:.0f} | below 100 |",
-            f"| seconds | {found.code.seconds:.2f} | |",
-            f"| times faster than the first | {first / found.code.seconds:.1f} | 20 |",
+            f"{found.code_bytes / 1000:.0f} kB came over the wire (wanted: below 100).",
+            "",
+            "| what | first, s | code only, s | times faster (wanted: 20) |",
+            "| --- | --- | --- | --- |",
+            *(
+                f"| {what} | {first_s:.2f} | {code_s:.2f} | {first_s / code_s:.1f} |"
+                for what, (first_s, code_s) in rows.items()
+            ),
         ]
     )
 

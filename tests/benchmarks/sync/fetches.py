@@ -17,6 +17,24 @@ from zoo import HANDLER
 _UNREGISTERED = 3
 """What ``ms`` ends with where nothing registers what it has installed."""
 
+_LOADED = f"""\
+import contextlib, io, json, sys, time
+from pathlib import Path
+from model_servers.cli.main import main
+
+def seconds(command, ends_with):
+    began = time.perf_counter()
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(["sync", *command, *sys.argv[1:]]) == ends_with
+    return time.perf_counter() - began
+
+seconds(["plan"], 0)
+first = seconds(["apply", "--yes"], {_UNREGISTERED})
+profile = Path("sync.yaml")
+profile.write_text(profile.read_text().replace('"1.0"', '"1.1"'))
+print(json.dumps([first, seconds(["apply", "--yes"], {_UNREGISTERED})]))
+"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
@@ -26,6 +44,9 @@ class Fetched:
     code: Run
     code_bytes: int
     """Of all answers of the store, requests for documents included."""
+
+    loaded_s: tuple[float, float]
+    """Of the first and the code, in one process that has everything loaded."""
 
 
 def measure(bench: Bench, checkpoint: Path, *, rounds: int) -> Fetched:
@@ -51,7 +72,12 @@ def measure(bench: Bench, checkpoint: Path, *, rounds: int) -> Fetched:
     with proxy(bench.server.endpoint_url) as between:
         _install(bench, "1.1", endpoint_url=between.endpoint_url)
         code_bytes = sum(one.answer_bytes for one in between.seen)
-    return Fetched(first=first, code=code, code_bytes=code_bytes)
+    return Fetched(
+        first=first,
+        code=code,
+        code_bytes=code_bytes,
+        loaded_s=min((_loaded(bench) for _ in range(rounds)), key=lambda both: both[1]),
+    )
 
 
 def _install(bench: Bench, version: str, *, endpoint_url: str = "") -> Run:
@@ -68,6 +94,15 @@ def _install(bench: Bench, version: str, *, endpoint_url: str = "") -> Run:
     if change["after"] != version:
         raise RuntimeError(f"another plan than expected: {change}")
     return done
+
+
+def _loaded(bench: Bench) -> tuple[float, float]:
+    """Bring both in one process, as ``ms sync watch`` does."""
+    bench.afresh()
+    bench.wants(big="1.0")
+    at = ["--endpoint-url", bench.server.endpoint_url]
+    first_s, code_s = json.loads(bench.run([sys.executable, "-c", _LOADED, *at]).out)
+    return first_s, code_s
 
 
 def _others(bench: Bench, *, rounds: int) -> dict[str, Run]:
