@@ -1,6 +1,7 @@
 """``ms sync`` on the command line: what operators and programs read."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -118,6 +119,29 @@ def test_a_refused_model_is_shown_in_the_plan_and_ends_with_its_status(sync):
     assert "ms: my_network stays as it is: my_network@2.0 is not released" in err
     assert "it has 1.0" in err
     assert "hint: publish it with" in err
+
+
+def test_a_release_that_is_damaged_in_the_store_refuses_its_model_alone(
+    sync, store, tmp_path
+):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(store, damaged)
+    (damaged / "models/my_network/1.0/release.json").write_text("{")
+
+    status, out, err = sync("plan", store=damaged.as_uri())
+
+    assert status == 4
+    assert out.splitlines()[2].startswith(
+        f"  x my_network  (my_network@1.0 cannot be read: {damaged.as_uri()}/models/"
+    )
+    assert out.splitlines()[3] == (
+        "      hint: the file is damaged; restore it from a copy of the store"
+    )
+    assert "ms: my_network stays as it is: my_network@1.0 cannot be read: " in err
+    assert (
+        "my_network is not in sync: refused: my_network@1.0 cannot be read"
+        in (sync("status", store=damaged.as_uri())[1])
+    )
 
 
 def test_a_plan_that_nobody_reviewed_is_not_applied(sync):
