@@ -17,7 +17,7 @@ from model_servers.core.placement import CONTEXT_MIB, Ask, Misfit, ask, tenant_s
 from model_servers.core.profile import Update
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
-from model_servers.errors import RefusedError
+from model_servers.errors import OutsideError, RefusedError
 from model_servers.journeys.host.refusing import unless_given
 from model_servers.journeys.released_bytes import ReleasedBytes
 from model_servers.ports import ModelStore, Store
@@ -30,7 +30,11 @@ class GpuProbe(Protocol):
     """Sees the GPUs of this machine."""
 
     def gpus(self) -> Gpus:
-        """Look at all of them; OutsideError if there is a driver, and it fails."""
+        """Look at all of them.
+
+        Raises:
+            OutsideError: there is a driver, and it fails, or loses one of them.
+        """
 
     def mask(self, pids: Sequence[int]) -> str | None:
         """Give the CUDA_VISIBLE_DEVICES of the TorchServe with these workers."""
@@ -59,7 +63,7 @@ class Admit:
             for models that have no room; and how that was decided.
 
         Raises:
-            OutsideError: NVML fails, or the store does not answer.
+            OutsideError: the store does not answer.
         """
         if not any(_coming(one, observed) for one in desired.values()):
             return desired, Admission()
@@ -83,13 +87,17 @@ class Admit:
         }, found
 
     def _gpus(self, observed: HostState) -> Gpus:
+        """Look at the GPUs; without NVML's word, none is given to anybody."""
         pids = [
             pid
             for versions in observed.served.values()
             for one in versions
             for pid in one.pids
         ]
-        gpus = visible(self.probe.gpus(), self.probe.mask(pids))
+        try:
+            gpus = visible(self.probe.gpus(), self.probe.mask(pids))
+        except OutsideError as error:
+            return Gpus(why_none=str(error), is_unknown=True)
         return replace(
             gpus,
             devices=tuple(

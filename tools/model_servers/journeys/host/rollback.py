@@ -59,7 +59,7 @@ class Rollback:
         Raises:
             RequestError: the host does not serve the model, or serves that already.
             RefusedError: the version is not on the disk, or nobody knows which.
-            OutsideError: the server or NVML does not answer.
+            OutsideError: the server does not answer.
         """
         observed = self.sync.observe()
         served = {name: observed.served.get(name, ())}
