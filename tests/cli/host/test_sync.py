@@ -9,7 +9,8 @@ import pytest
 
 from model_servers.adapters.host_memory import FileHostMemory
 from model_servers.cli.main import main
-from model_servers.core.memory import Memory
+from model_servers.core.memory import Memory, Pin
+from model_servers.core.names import Version
 from servers.idle import idle_torchserve
 
 CHECKOUT = Path(__file__).parents[3]
@@ -172,6 +173,29 @@ def test_a_pin_is_planned_shown_and_taken_off_again(sync):
         ("unpinned", "1.0", None),
     ]
     assert sync("history", "other")[1] == "nothing was done on this host\n"
+
+
+def test_what_is_held_back_beside_the_default_is_taken_off_like_a_pin(sync, tmp_path):
+    left_out = Pin(
+        version=None,
+        who="ms",
+        when="2026-01-02T03:04:05Z",
+        why="wrong",
+        bad=Version.parse("0.9"),
+        failed=True,
+    )
+    memory = Memory(held_back={"my_network": (left_out,)})
+    FileHostMemory(tmp_path / "model_store", config=None).write(memory)
+
+    assert "0.9 is held back" not in sync("plan")[1]  # nobody asks for it
+    status, out, _ = sync("unpin", "my_network")
+
+    assert status == 0
+    assert out == (
+        "my_network follows the profile again; 0.9 was held back by ms on "
+        "2026-01-02T03:04:05Z, until another version than 0.9 is wanted: wrong\n"
+    )
+    assert sync("unpin", "my_network")[0] == 2
 
 
 @pytest.mark.parametrize(

@@ -70,10 +70,9 @@ class Resolve:
         names = {channel for model in models.values() for channel in model.channels}
         pointers = {name: self._pointer(name) for name in sorted(names)}
         seen = {} if allow_older else memory.generations.get(self.store.address, {})
-        lookup = _Lookup(self, index, pointers, seen)
+        lookup = _Lookup(self, index, pointers, seen, memory)
         found = {
-            name: lookup.model(name, model, memory)
-            for name, model in sorted(models.items())
+            name: lookup.model(name, model) for name, model in sorted(models.items())
         }
         desired = {name: one for name, (one, _) in found.items()}
         said = {ref: index.notice(ref) for ref in wanted_releases(desired)}
@@ -104,12 +103,11 @@ class _Lookup:
     index: Index
     pointers: Mapping[str, Pointer | RefusedError]
     seen: Mapping[str, int]
+    memory: Memory
 
-    def model(
-        self, name: str, asked: WantedModel, memory: Memory
-    ) -> tuple[Wanted | Refusal, bool]:
+    def model(self, name: str, asked: WantedModel) -> tuple[Wanted | Refusal, bool]:
         """Find what is wanted of a model, and say whether its pin is lifted."""
-        pin = memory.pins.get(name)
+        pin = self.memory.pins.get(name)
         try:
             if pin is None or self._lifts(name, asked, pin):
                 return self._wanted(name, asked, asked.default, ""), pin is not None
@@ -133,6 +131,11 @@ class _Lookup:
         first = self._release(name, default)
         also = [self._release(name, one) for one in asked.also]
         beside = {one.ref: one for one in also if one.ref != first.ref}
+        held_back = tuple(
+            pin
+            for pin in self.memory.held_back.get(name, ())
+            if pin.bad and beside.pop(Ref(name, pin.bad), None)
+        )
         followed = default if is_channel(default) else ""
         return Wanted(
             default=first,
@@ -140,6 +143,7 @@ class _Lookup:
             overlay=asked.overrides.overlay(),
             layout=self.journey.model_store.layout,
             update=asked.update or self.journey.update,
+            held_back=held_back,
             why=why or followed,
         )
 
