@@ -9,6 +9,7 @@ from model_servers.cli.host.report import status_text
 from model_servers.core.changes import Probe, Sign
 from model_servers.core.entries import Layout
 from model_servers.core.golden import Request
+from model_servers.core.guards import Override
 from model_servers.core.names import Ref
 from model_servers.core.profile import WantedModel
 from model_servers.core.release import release_key
@@ -211,6 +212,21 @@ def test_one_that_has_served_stays_where_it_is(host: Host) -> None:
     _fails(host, _beside("1.10.0"))
 
     assert host.state()["cat"] == ("1.0.0", ["1.0.0", "1.10.0"])
+    assert _left_out(host) == []
+
+
+def test_one_that_is_loaded_anew_for_other_settings_is_not_held_back(
+    host: Host,
+) -> None:
+    host.server.script("cat-1.10.0")
+    host.apply(_beside("1.10.0"))
+    host.server.script("cat-1.10.0", answer=_wrongly)
+    settings = {"default": "1.0.0", "also": ["1.10.0"], "batch_size": 3}
+
+    with pytest.raises(OutsideError, match="1 of 1 models failed: cat"):
+        host.apply({"cat": settings}, None, Override.DOWNTIME)
+
+    assert host.state()["cat"] == ("1.0.0", ["1.0.0"])
     assert _left_out(host) == []
 
 

@@ -179,6 +179,32 @@ def test_one_model_is_refused_and_the_other_comes(
     assert host.state() == {"cat": ("1.0.0", ["1.0.0"]), "dog": ("1.0.0", ["1.0.0"])}
 
 
+def test_a_record_that_rotted_on_the_disk_is_read_in_the_store(host: Host) -> None:
+    _damage_record(host)
+
+    plan = _synced(host, {**ASKED, "cat": "1.0.0"})
+
+    assert plan.refused() == []
+    assert host.state() == {"cat": ("1.0.0", ["1.0.0"]), "dog": ("1.0.0", ["1.0.0"])}
+
+
+def test_a_record_that_nobody_has_refuses_its_model_alone(host: Host) -> None:
+    _damage_record(host)
+    _fails(host, "models/cat/1.0.0/release.json")
+
+    plan = _synced(host, {**ASKED, "cat": "1.0.0"})
+
+    [refused] = plan.refused()
+    assert refused.reason == f"cat@1.0.0 cannot be read: {NO_ANSWER}"
+    assert host.state() == {"cat": ("1.0.0", ["1.0.0"]), "dog": ("1.0.0", ["1.0.0"])}
+
+
+def _damage_record(host: Host) -> None:
+    [record] = (host.root / ".model-servers" / "trees").glob("*.json")
+    record.chmod(0o644)
+    record.write_text("{")
+
+
 def test_a_list_that_cannot_be_had_refuses_the_model_that_asks_for_it(
     host: Host,
 ) -> None:

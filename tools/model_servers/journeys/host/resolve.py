@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from model_servers.core.channels import Pointer, is_channel
@@ -14,7 +15,7 @@ from model_servers.core.names import LATEST, Ref, Version
 from model_servers.core.profile import Update, WantedModel
 from model_servers.core.release import Release
 from model_servers.core.spelling import nearest
-from model_servers.errors import RefusedError
+from model_servers.errors import ModelServersError, RefusedError
 from model_servers.journeys.channels import Channels
 from model_servers.journeys.host.refusing import unless_given
 from model_servers.ports import ModelStore, Releases, Store
@@ -149,7 +150,7 @@ class _Lookup:
 
     def _release(self, name: str, wanted: str) -> Release:
         ref = Ref(name, self._at(name, wanted))
-        here = self.journey.model_store.release(ref)
+        here = self._here(ref)
         entry = self.index.entries.get(ref)
         if here and entry and here.archive.sha256 == entry.archive_sha256:
             return here
@@ -163,6 +164,12 @@ class _Lookup:
                 hint="`ms fsck` checks what the store holds",
             )
         return release
+
+    def _here(self, ref: Ref) -> Release | None:
+        """Give a release of this host; None too if nobody can read its record."""
+        with suppress(ModelServersError):
+            return self.journey.model_store.release(ref)
+        return None  # the store has another copy, and `ms sync verify` mends this one
 
     def _at(self, name: str, wanted: str) -> Version:
         """Give the version to which a number, a channel or ``latest`` comes."""
