@@ -69,6 +69,24 @@ def test_a_broken_driver_is_no_cpu_host(gpus: Simulated) -> None:
     assert "reboot" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"lost": [1]}, "NVML cannot tell about GPU 1: GPU is lost"),
+        ({"dumb": [0]}, "NVML cannot tell about GPU 0: Unknown Error"),
+    ],
+)
+def test_a_gpu_that_cannot_be_seen_is_named(
+    gpus: Simulated, broken: dict[str, list[int]], message: str
+) -> None:
+    gpus.shows([(16384, 0), (16384, 0)], **broken)  # type: ignore[arg-type]
+
+    with pytest.raises(OutsideError) as caught:
+        nvml.gpus()
+
+    assert str(caught.value) == message
+
+
 def test_doctor_names_the_gpus(gpus: Simulated) -> None:
     gpus.shows([(81920, 0)])
 

@@ -137,6 +137,7 @@ def test_an_archive_of_others_has_no_report(registry, publish, report):
         ("[" * 100_000, "report.json is not JSON"),
         ('{"schema": NaN}', "NaN is no number of JSON"),
         ("[1]", "found the number 1, expected a mapping"),
+        ("[]", "report.json is an empty list; expected one report, or several"),
         ('{"log": "\\ud800"}', "report.json is not JSON: 'utf-8' codec can't encode"),
         ({"schema": 2}, "schema is 2; this version reads up to 1"),
         ({"latency": 1}, "unknown key 'latency'"),

@@ -53,6 +53,9 @@ class MemoryStore:
 
         self.left: list[Leftover] = []
         self.fail_at = fail_at
+        self.fails: Callable[[str, str], bool] = lambda method, key: False
+        """Says of a method and the key or prefix it gets whether it raises."""
+
         self.before_read: Callable[[str], None] = lambda key: None
         """Called before bytes of an object are read, by whoever reads them."""
 
@@ -191,6 +194,11 @@ class MemoryStore:
             raise OutsideError(
                 f"the store {self.address} was told to fail at call {self.fail_at}",
                 hint="run the command again",
+            )
+        if self.fails(method, key):
+            raise OutsideError(
+                f"the store {self.address} answered InternalError",
+                hint="`ms store doctor` tells what this store can do",
             )
 
 

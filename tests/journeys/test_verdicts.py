@@ -155,6 +155,19 @@ def test_of_two_reports_of_one_test_none_is_chosen(registry, store):
         run(registry, store, *twice)
 
 
+def test_a_report_that_tells_of_one_case_twice_is_refused(registry, store):
+    cases = [{**RIGHT, "latency_ms": 9.0}, {**RIGHT, "case": "other"}, RIGHT]
+
+    with pytest.raises(
+        RequestError,
+        match=r"a report tells of cat@1\.0\.0 and its golden case 'case' twice; no",
+    ) as caught:
+        run(registry, store, verdict_of(registry, "cat", cases=cases))
+
+    assert caught.value.hint.startswith("test what is here: ms test cat --layout mar")
+    assert store.objects == {}
+
+
 def test_the_same_version_again_is_done_whatever_was_measured_meanwhile(
     registry, store
 ):

@@ -28,6 +28,8 @@ class Simulated:
         *,
         processes: Iterable[tuple[int, int, int]] = (),
         mig: Iterable[int] = (),
+        lost: Iterable[int] = (),
+        dumb: Iterable[int] = (),
         init: int = 0,
     ) -> None:
         """Say what the driver shows from now on.
@@ -36,6 +38,8 @@ class Simulated:
             gpus: total and used MiB of each.
             processes: GPU, process id and used MiB of each.
             mig: GPUs that are cut into instances.
+            lost: GPUs that have fallen off the bus.
+            dumb: GPUs that do not tell their memory.
             init: what initialising answers.
         """
         cut = set(mig)
@@ -45,6 +49,7 @@ class Simulated:
             for i, (total, used) in enumerate(gpus)
         ]
         lines += [f"process {gpu} {pid} {used}" for gpu, pid, used in processes]
+        lines += [f"lost {gpu}" for gpu in lost] + [f"dumb {gpu}" for gpu in dumb]
         self._file.write_text("\n".join(lines) + "\n")
 
 

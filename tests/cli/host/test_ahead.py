@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +15,13 @@ import pytest
 
 import model_servers
 from model_servers.adapters.local_store import LocalStore
+from model_servers.adapters.model_store import LocalModelStore
 from model_servers.adapters.releases import StoredReleases
 from model_servers.cli import watch
 from model_servers.cli.main import main
 from model_servers.core.changes import Change, Register, Sign
 from model_servers.core.names import Ref
+from model_servers.journeys.released_bytes import ReleasedBytes
 from servers.idle import idle_torchserve
 from zoo import make_model
 
@@ -147,6 +150,48 @@ def test_interrupted_it_ends_although_the_store_hangs(profile, number, status, s
     assert entries(profile) == []
     assert main(["sync", "apply", "--yes", "--profile", str(profile)]) == 3
     assert entries(profile) == ["cat-1.0.0", "dog-1.0.0"]
+
+
+@pytest.fixture
+def has_dog(profile, store, releases):
+    """A host that has dog@1.0.0 as an interrupted run leaves it."""
+    chunks = ReleasedBytes(store, releases[1]).chunks
+    LocalModelStore(profile.parent / "model_store", python=sys.executable).fetch(
+        releases[1], chunks=chunks, on_bytes=lambda count: None
+    )
+    return ["--profile", str(profile)]
+
+
+def test_what_came_ahead_is_not_taken_away_before_its_turn(has_dog, capsys):
+    pruned = main(["sync", "prune", "--yes", *has_dog])
+    away = main(["sync", "prune", "--yes", *has_dog, "--store", "file:///not/there"])
+
+    captured = capsys.readouterr()
+    assert (pruned, away) == (0, 0)
+    assert captured.out == "nothing to prune\n" * 2
+    assert captured.err.startswith("note: what the profile asks for is not known: ")
+    assert main(["sync", "plan", "--json", *has_dog]) == 0
+    changes = json.loads(capsys.readouterr().out)["changes"]
+    assert {one["name"]: one["fetch_bytes"] > 0 for one in changes} == {
+        "cat": True,
+        "dog": False,
+    }
+
+
+def test_what_came_for_a_release_that_cannot_be_read_is_not_taken_away(
+    has_dog, store, tmp_path, capsys
+):
+    copy = tmp_path / "copy"
+    shutil.copytree(store.address.removeprefix("file://"), copy)
+    (copy / "models/dog/1.0.0/release.json").write_text("{")
+
+    assert main(["sync", "prune", "--yes", *has_dog, "--store", copy.as_uri()]) == 0
+
+    captured = capsys.readouterr()
+    assert captured.out == "nothing to prune\n"
+    assert captured.err.startswith(
+        "note: what the profile asks for of dog is not known: dog@1.0.0 cannot be read"
+    )
 
 
 @pytest.fixture

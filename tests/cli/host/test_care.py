@@ -21,7 +21,10 @@ WEIGHTS = checkpoint_of(3968)
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory):
-    """A TorchServe, its model store, and a profile that names both."""
+    """A TorchServe, its model store, and two profiles that name both.
+
+    ``sync.yaml`` asks for a model, ``none.yaml`` for none.
+    """
     folder = tmp_path_factory.mktemp("host")
     make_model(folder / "registry", "snake", files={"checkpoint.pt": WEIGHTS})
     (folder / "model_store").mkdir()
@@ -40,14 +43,14 @@ def host(tmp_path_factory):
             "models": {"snake": "latest"},
         }
         (folder / "sync.yaml").write_text(json.dumps(profile))
+        (folder / "none.yaml").write_text(json.dumps({**profile, "models": {}}))
         yield folder, addresses
 
 
 @pytest.fixture
 def ms(host, capsys):
-    def run(*arguments):
-        profile = str(host[0] / "sync.yaml")
-        status = main(["sync", *arguments, "--profile", profile])
+    def run(*arguments, profile="sync.yaml"):
+        status = main(["sync", *arguments, "--profile", str(host[0] / profile)])
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 
@@ -104,14 +107,15 @@ def test_prune_shows_first_and_takes_away_only_when_told(ms, host):
     tree = installed(host)
     (host[0] / "model_store" / SNAKE.entry).unlink()
 
-    status, out, _ = ms("prune")
+    assert f"tree without a version: {tree}" not in ms("prune")[1]
+    status, out, _ = ms("prune", profile="none.yaml")
     assert (status, tree.is_dir()) == (0, True)
     assert f"  - tree without a version: {tree}  " in out
     assert out.endswith("add --yes to take them away\n")
-    status, out, _ = ms("prune", "--yes")
+    status, out, _ = ms("prune", "--yes", profile="none.yaml")
     assert (status, tree.is_dir()) == (0, False)
     assert " freed\n" in out
-    assert ms("prune")[1] == "nothing to prune\n"
+    assert ms("prune", profile="none.yaml")[1] == "nothing to prune\n"
 
 
 @pytest.mark.torchserve

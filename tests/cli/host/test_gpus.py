@@ -66,6 +66,22 @@ def test_the_plan_shows_each_gpu_and_what_is_refused(ms, gpus):
     ]
 
 
+def test_a_lost_gpu_is_told_to_whoever_wants_one(ms, gpus, tmp_path):
+    profile = json.loads((tmp_path / "sync.yaml").read_text())
+    profile["models"]["small"] = {"default": "latest", "device": "cpu"}
+    (tmp_path / "sync.yaml").write_text(json.dumps(profile))
+    gpus.shows([(9000, 0), (9000, 0)], lost=[1])
+
+    status, captured = ms("sync", "plan")
+
+    reason = "it may use a GPU, and NVML cannot tell about GPU 1: GPU is lost"
+    assert status == 4
+    assert f"  x large is refused: {reason}" in captured.out.splitlines()
+    assert f"  x large  ({reason})" in captured.out.splitlines()
+    assert "  + small@1.0.0" in captured.out.splitlines()
+    assert "hint: run nvidia-smi; a lost GPU, or a driver" in captured.err
+
+
 def test_the_plan_as_json_has_the_same(ms, gpus):
     gpus.shows([(2400, 500), (6000, 0)], processes=[(0, 7, 450)])
 

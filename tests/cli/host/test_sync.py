@@ -1,6 +1,7 @@
 """``ms sync`` on the command line: what operators and programs read."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 
 from model_servers.adapters.host_memory import FileHostMemory
 from model_servers.cli.main import main
-from model_servers.core.memory import Memory
+from model_servers.core.memory import Memory, Pin
+from model_servers.core.names import Version
 from servers.idle import idle_torchserve
 
 CHECKOUT = Path(__file__).parents[3]
@@ -120,6 +122,29 @@ def test_a_refused_model_is_shown_in_the_plan_and_ends_with_its_status(sync):
     assert "hint: publish it with" in err
 
 
+def test_a_release_that_is_damaged_in_the_store_refuses_its_model_alone(
+    sync, store, tmp_path
+):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(store, damaged)
+    (damaged / "models/my_network/1.0/release.json").write_text("{")
+
+    status, out, err = sync("plan", store=damaged.as_uri())
+
+    assert status == 4
+    assert out.splitlines()[2].startswith(
+        f"  x my_network  (my_network@1.0 cannot be read: {damaged.as_uri()}/models/"
+    )
+    assert out.splitlines()[3] == (
+        "      hint: the file is damaged; restore it from a copy of the store"
+    )
+    assert "ms: my_network stays as it is: my_network@1.0 cannot be read: " in err
+    assert (
+        "my_network is not in sync: refused: my_network@1.0 cannot be read"
+        in (sync("status", store=damaged.as_uri())[1])
+    )
+
+
 def test_a_plan_that_nobody_reviewed_is_not_applied(sync):
     status, _, err = sync("apply", "--plan", "0" * 12)
 
@@ -148,6 +173,29 @@ def test_a_pin_is_planned_shown_and_taken_off_again(sync):
         ("unpinned", "1.0", None),
     ]
     assert sync("history", "other")[1] == "nothing was done on this host\n"
+
+
+def test_what_is_held_back_beside_the_default_is_taken_off_like_a_pin(sync, tmp_path):
+    left_out = Pin(
+        version=None,
+        who="ms",
+        when="2026-01-02T03:04:05Z",
+        why="wrong",
+        bad=Version.parse("0.9"),
+        failed=True,
+    )
+    memory = Memory(held_back={"my_network": (left_out,)})
+    FileHostMemory(tmp_path / "model_store", config=None).write(memory)
+
+    assert "0.9 is held back" not in sync("plan")[1]  # nobody asks for it
+    status, out, _ = sync("unpin", "my_network")
+
+    assert status == 0
+    assert out == (
+        "my_network follows the profile again; 0.9 was held back by ms on "
+        "2026-01-02T03:04:05Z, until another version than 0.9 is wanted: wrong\n"
+    )
+    assert sync("unpin", "my_network")[0] == 2
 
 
 @pytest.mark.parametrize(

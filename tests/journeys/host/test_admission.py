@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,6 @@ from model_servers.core.guards import Override
 from model_servers.core.names import Ref
 from model_servers.core.placement import Placement
 from model_servers.core.profile import Policy, WantedModel
-from model_servers.errors import OutsideError
 from servers.nvml import Simulated
 
 CAT_1, CAT_2, DOG = map(Ref.parse, ["cat@1.0.0", "cat@2.0.0", "dog@1.0.0"])
@@ -212,13 +212,50 @@ def test_nothing_to_register_asks_neither_the_driver_nor_the_store(
     assert admission == Admission()
 
 
-def test_a_broken_driver_stops_a_plan_that_registers(
+BROKEN = [
+    pytest.param(
+        {"init": 18},
+        "the GPUs: RM has detected an NVML/RM version mismatch.",
+        id="driver",
+    ),
+    pytest.param({"lost": [1]}, "GPU 1: GPU is lost", id="one lost"),
+    pytest.param({"dumb": [0]}, "GPU 0: Unknown Error", id="a query"),
+]
+
+
+@pytest.mark.parametrize(("broken", "reason"), BROKEN)
+@pytest.mark.parametrize("update", ["auto", "availability", "resource"])
+def test_a_driver_that_fails_stops_only_what_may_use_a_gpu(
+    host: Host, gpus: Simulated, broken: dict[str, Any], reason: str, update: str
+) -> None:
+    host.publish(Ref.parse("owl@1.0.0"), config={"deviceType": "gpu"})
+    host.publish(Ref.parse("emu@1.0.0"), config={"deviceType": "cpu"})
+    serve(host, CAT_1)
+    gpus.shows([(9000, 0), (9000, 0)], **broken)
+    upgrade = {"default": "2.0.0", "update": update}
+    models = {"cat": upgrade, "owl": "latest", "emu": "latest"}
+
+    plan, admission = admit(host, models, Override.DOWNTIME)
+
+    assert [change.name for change in plan.pending()] == ["emu"]
+    cat, owl = plan.refused()
+    assert (cat.name, cat.after) == ("cat", "1.0.0")
+    assert cat.reason == f"it may use a GPU, and NVML cannot tell about {reason}"
+    assert owl.reason == f"it asks for a GPU, and NVML cannot tell about {reason}"
+    assert "`device: cpu` for cat in the host profile" in cat.hint
+    assert admission.why_no_gpu == f"NVML cannot tell about {reason}"
+
+
+def test_a_profile_can_let_a_model_come_while_the_driver_fails(
     host: Host, gpus: Simulated
 ) -> None:
-    gpus.shows([], init=18)
+    gpus.shows([(9000, 0), (9000, 0)], lost=[1])
 
-    with pytest.raises(OutsideError, match="version mismatch"):
-        admit(host, {"cat": "1.0.0"})
+    plan, _ = admit(
+        host, {"dog": {"default": "1.0.0", "device": "cpu"}, "cat": "1.0.0"}
+    )
+
+    assert [change.name for change in plan.pending()] == ["dog"]
 
 
 def test_what_was_applied_is_left_alone_wherever_it_was_placed(

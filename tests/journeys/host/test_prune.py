@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,10 @@ from model_servers.adapters.trees import LocalTrees
 from model_servers.core.entries import Layout
 from model_servers.core.names import Ref
 from model_servers.core.pruning import Kind, Prunable, beyond_keep
+from model_servers.core.release import Release
 from model_servers.journeys.host.prune import Prune
 from model_servers.journeys.host.verify import Verify
+from model_servers.journeys.released_bytes import ReleasedBytes
 
 CATS = [Ref.parse(f"cat@{i}.0.0") for i in range(1, 5)]
 DOG = Ref.parse("dog@1.0.0")
@@ -42,15 +45,23 @@ def age(path: Path, when_s: float) -> None:
 
 
 def prune(
-    host: Host, *wanted: Ref, temp: Path | None = None, keep: int = 2
+    host: Host,
+    *wanted: Ref,
+    unsure: Collection[str] = (),
+    temp: Path | None = None,
+    keep: int = 2,
 ) -> list[Prunable]:
     leftovers = LocalLeftovers(host.root, layout=host.layout, temp=temp, now_s=NOW_S)
     journey = Prune(
         leftovers=leftovers, model_store=host.model_store, memory=host.memory
     )
-    found = journey.find(host.sync.observe(), wanted, keep=keep)
+
+    def find() -> list[Prunable]:
+        return journey.find(host.sync.observe(), wanted, unsure=unsure, keep=keep)
+
+    found = find()
     journey.remove(found)
-    assert journey.find(host.sync.observe(), wanted, keep=keep) == []
+    assert find() == []
     return found
 
 
@@ -149,6 +160,52 @@ def test_a_tree_that_lost_its_name_goes(host: Host) -> None:
         str(home(host) / "trees" / f"{sha256}.json"): Kind.TREE,
         str(home(host) / made[host.layout]): Kind.TREE,
     }
+
+
+def fetched_ahead(host: Host, ref: Ref) -> Release:
+    """Have a release on the disk as an interrupted run leaves it."""
+    host.publish(ref, files={"checkpoint.pt": str(ref).encode() * 500})
+    release = host.release(ref)
+    chunks = ReleasedBytes(host.store, release).chunks
+    host.model_store.fetch(release, chunks=chunks, on_bytes=lambda count: None)
+    return release
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_what_was_fetched_ahead_of_its_turn_stays_while_it_is_wanted(
+    host: Host,
+    knows: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    ref = Ref.parse("owl@1.0.0")
+    release = fetched_ahead(host, ref)
+
+    prune(host, *([ref] if knows else []), unsure=[] if knows else ["owl"])
+
+    assert host.model_store.missing_bytes(release) == 0
+    found = prune(host)
+    trees = home(host) / "trees"
+    assert {one.what for one in found} == {
+        str(trees / release.archive.sha256),
+        str(trees / f"{release.archive.sha256}.json"),
+    }
+
+
+def test_what_was_fetched_for_others_does_not_stay(host: Host) -> None:
+    release = fetched_ahead(host, Ref.parse("owl@1.0.0"))
+
+    prune(host, Ref.parse("owl@2.0.0"), unsure=["cat", "dog"])
+
+    assert host.model_store.missing_bytes(release) > 0
+
+
+def test_a_tree_that_nobody_knows_goes(host: Host) -> None:
+    ref = Ref.parse("owl@1.0.0")
+    sha256 = fetched_ahead(host, ref).archive.sha256
+    (home(host) / "trees" / f"{sha256}.json").write_text("{")
+
+    prune(host, ref, unsure=["owl"])
+
+    assert not (home(host) / "trees" / sha256).exists()
 
 
 def test_partial_downloads_go_once_nobody_will_go_on_with_them(host: Host) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -12,10 +13,12 @@ from stat import S_ISREG
 from model_servers.adapters import disk
 from model_servers.adapters.frontends import serving_from, using_temp
 from model_servers.adapters.mar_entries import packed_archives
+from model_servers.adapters.releases import read_record
 from model_servers.adapters.tree_files import HOME
 from model_servers.core.entries import Layout, ref_of
 from model_servers.core.names import Ref
 from model_servers.core.pruning import RESUMABLE_S, Kind, Prunable
+from model_servers.errors import ModelServersError
 
 _SETTLED_S = 3600.0
 """What is younger in TorchServe's temp may belong to a registration at work."""
@@ -28,6 +31,11 @@ def _sha256(path: Path) -> str:
     ('abc', 'abc')
     """
     return path.name.removesuffix(".json").partition("-")[0]
+
+
+def _ref_in(record: Path) -> Ref:
+    with disk.failures("the model store"):
+        return read_record(record.read_bytes(), shown_as=str(record)).ref
 
 
 def _stem(path: Path) -> str:
@@ -102,15 +110,32 @@ class LocalLeftovers:
             and one.path.name not in used
         ]
 
+    def unnamed(self) -> dict[str, Ref]:
+        """Say of which version the trees are that none has yet, or any more.
+
+        A tree whose record is damaged is of none.
+        """
+        known = {one.sha256 for one in self._made()}
+        found: dict[str, Ref] = {}
+        for record in sorted((self._home / "trees").glob("*.json")):
+            if record.stem not in known:
+                with suppress(ModelServersError):
+                    found[record.stem] = _ref_in(record)
+        return found
+
     def orphans(
-        self, gone: Collection[Ref], doubles: Collection[Prunable]
+        self,
+        gone: Collection[Ref],
+        doubles: Collection[Prunable],
+        *,
+        awaited: Collection[str],
     ) -> Iterator[Prunable]:
         """Yield what belongs to no version, once *gone* and *doubles* have gone."""
         made = self._made()
         going = {one.what for one in doubles}
         staying = [one for one in made if str(one.path) not in going]
         linked = [one for one in staying if one.layout is Layout.DIR]
-        yield from self._unknown("trees", {one.sha256 for one in made})
+        yield from self._unknown("trees", {*awaited, *(one.sha256 for one in made)})
         yield from self._unknown("work", {one.sha256 for one in linked})
         archived = (one.ref.entry for one in staying if one.layout is Layout.MAR)
         yield from self._unknown("archives", {*archived}, name=_stem)

@@ -48,7 +48,7 @@ from model_servers.core.names import Ref
 from model_servers.core.overlay import Overlay
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
-from model_servers.errors import OutsideError, RefusedError
+from model_servers.errors import ModelServersError, OutsideError, RefusedError
 from model_servers.ports import NO_OVERLAY, Chunks, OnBytes
 
 _LOAD_ERROR = "load-error.txt"
@@ -300,11 +300,16 @@ class LocalModelStore:
         return self._trees / self._entry(ref).sha256
 
     def _records(self) -> Iterator[tuple[Path, Release]]:
-        """Yield the trees of this host, with the releases that they are."""
+        """Yield the trees of this host, with the releases that they are.
+
+        A tree whose record cannot be read gives nothing to others.
+        """
         for record in sorted(self._trees.glob("*.json")):
-            tree = record.with_suffix("")
-            if tree.is_dir():
-                yield tree, read_record(record.read_bytes(), shown_as=str(record))
+            tree, release = record.with_suffix(""), None
+            with suppress(ModelServersError):
+                release = read_record(record.read_bytes(), shown_as=str(record))
+            if release is not None and tree.is_dir():
+                yield tree, release
 
     def _local_members(self) -> dict[str, Path]:
         """Find the members that trees of this host hold, by their digest."""

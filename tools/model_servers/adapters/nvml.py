@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pynvml
 
-from model_servers.core.gpus import Device, Gpus
+from model_servers.core.gpus import MEND, Device, Gpus
 from model_servers.errors import OutsideError
 
 _MIB = 2**20
@@ -43,10 +43,7 @@ def gpus() -> Gpus:
     except pynvml.NVMLError as error:
         if error.value in _ABSENT:
             return Gpus(why_none=f"NVML says {error}")
-        raise OutsideError(
-            f"NVML cannot tell about the GPUs: {error}",
-            hint="run nvidia-smi; a driver that was updated needs a reboot",
-        ) from error
+        raise _failed("the GPUs", error) from error
     return Gpus(devices=devices, why_none="" if devices else "the driver shows none")
 
 
@@ -59,7 +56,19 @@ def _library() -> Iterator[None]:
         pynvml.nvmlShutdown()
 
 
+def _failed(what: str, error: pynvml.NVMLError) -> OutsideError:
+    return OutsideError(f"NVML cannot tell about {what}: {error}", hint=MEND)
+
+
 def _device(index: int) -> Device:
+    """Look at one GPU; without it, nobody knows what CUDA calls the others."""
+    try:
+        return _seen(index)
+    except pynvml.NVMLError as error:
+        raise _failed(f"GPU {index}", error) from error
+
+
+def _seen(index: int) -> Device:
     device = pynvml.nvmlDeviceGetHandleByIndex(index)
     memory = pynvml.nvmlDeviceGetMemoryInfo(device)
     return Device(

@@ -55,6 +55,11 @@ def _read(path: Path) -> list[Mapping[str, Any]]:
         raise RequestError(
             f"the report {path} is not JSON: {error}", hint=hint
         ) from error
+    if found == []:
+        raise RequestError(
+            f"the report {path} is an empty list; expected one report, or several",
+            hint=hint,
+        )
     reports = found if isinstance(found, list) else [found]
     for report in reports:
         for _, where, message, fix in documents.violations(report, schema="report"):

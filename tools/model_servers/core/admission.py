@@ -176,13 +176,13 @@ def _decided(
             return together, after.without(candidate.name, candidate.goes)
         if not can_give_way:
             return together, host
-        if candidate.update is Update.AVAILABILITY:
-            return _beside(together), host
     apart, after = _placed(
         candidate, start.without(candidate.name, candidate.goes), sticky
     )
     if isinstance(apart, Misfit):
         return apart, host
+    if isinstance(together, Misfit) and candidate.update is Update.AVAILABILITY:
+        return _beside(together), host
     if isinstance(together, Misfit) and not (
         allow_downtime or candidate.update is Update.RESOURCE
     ):

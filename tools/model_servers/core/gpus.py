@@ -10,6 +10,9 @@ HEADROOM_MIB = 256
 
 HEADROOM_SHARE = 0.02
 
+MEND = "run nvidia-smi; a lost GPU, or a driver that was updated, needs a reboot"
+"""What to do about a driver that is there and fails."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
@@ -52,6 +55,9 @@ class Gpus:
     devices: tuple[Device, ...] = ()
     why_none: str = ""
     """Why no device can be used, where there is none."""
+
+    is_unknown: bool = False
+    """There may be devices, and nobody can tell; ``why_none`` says why."""
 
 
 def visible(gpus: Gpus, mask: str | None) -> Gpus:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from model_servers.core.entries import Layout
+from model_servers.core.memory import Pin
 from model_servers.core.names import Ref
 from model_servers.core.overlay import DEVICE_IDS, DEVICE_TYPE, Overlay
 from model_servers.core.profile import Update
@@ -31,6 +32,9 @@ class Wanted:
     """In which TorchServe finds them all."""
 
     update: Update = Update.AUTO
+    held_back: tuple[Pin, ...] = ()
+    """Asked for beside the default, and left out: they failed on this host."""
+
     why: str = ""
     """Where the version comes from, if not from its number: ``stable``, a pin."""
 

@@ -14,7 +14,7 @@ from model_servers.core.doctor import (
 )
 from model_servers.core.entries import Layout
 from model_servers.core.frontend import Frontend
-from model_servers.core.gpus import Gpus
+from model_servers.core.gpus import MEND, Gpus
 from model_servers.core.host import ServedVersion
 from model_servers.core.units import is_loopback
 
@@ -278,7 +278,7 @@ def _gpu(facts: HostFacts) -> Check:
             "gpu",
             found=facts.gpu_error,
             expected="a driver that answers",
-            fix="run nvidia-smi; a driver that was updated needs a reboot",
+            fix=MEND,
         )
     if not facts.gpus.devices:
         is_asked = facts.mask is not None

@@ -92,6 +92,9 @@ class Memory:
     pins: Mapping[str, Pin] = field(default_factory=dict)
     """By model."""
 
+    held_back: Mapping[str, tuple[Pin, ...]] = field(default_factory=dict)
+    """By model: the versions beside its default that failed, and are left out."""
+
     generations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By store and channel: the highest that has been applied here."""
 
@@ -103,6 +106,12 @@ class Memory:
         """Give the memory with another pin of a model, or with none."""
         others = {key: one for key, one in self.pins.items() if key != name}
         return replace(self, pins=others if pin is None else {**others, name: pin})
+
+    def with_held_back(self, name: str, pins: Iterable[Pin]) -> Self:
+        """Give the memory with other versions of a model that are left out."""
+        listed = tuple(pins)
+        others = {key: one for key, one in self.held_back.items() if key != name}
+        return replace(self, held_back={**others, name: listed} if listed else others)
 
     def with_served(self, name: str, versions: Iterable[str]) -> Self:
         """Give the memory with other served versions of a model, or with none."""
@@ -123,6 +132,10 @@ class Memory:
             {
                 "schema": 1,
                 "pins": {name: pin.to_mapping() for name, pin in self.pins.items()},
+                "held_back": {
+                    name: [pin.to_mapping() for pin in pins]
+                    for name, pins in self.held_back.items()
+                },
                 "generations": self.generations,
                 "served": self.served,
             }
@@ -142,6 +155,10 @@ class Memory:
             return cls(
                 pins={
                     name: Pin.from_mapping(pin) for name, pin in data["pins"].items()
+                },
+                held_back={
+                    name: tuple(map(Pin.from_mapping, pins))
+                    for name, pins in data["held_back"].items()
                 },
                 generations={
                     store: {channel: int(seen) for channel, seen in channels.items()}

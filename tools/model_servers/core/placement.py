@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from model_servers.core.gpus import (
+    MEND,
     Device,
     Gpus,
     Tenant,
@@ -187,6 +188,13 @@ def tenant_seen(
 
 
 def _on_cpu(wanted: Ask, gpus: Gpus) -> Placement | Misfit:
+    if gpus.is_unknown:
+        asks = "asks for" if wanted.must_be_gpu else "may use"
+        return Misfit(
+            reason=f"it {asks} a GPU, and {gpus.why_none}",
+            hint=f"{MEND}; or say `device: cpu` for {wanted.name} in the host profile "
+            "meanwhile",
+        )
     if wanted.must_be_gpu:
         why = gpus.why_none or "the driver shows none"
         return Misfit(

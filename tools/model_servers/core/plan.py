@@ -178,7 +178,7 @@ class _Planner(_Comparison):
             actions=actions,
             reason="; ".join(self._reasons(asked)),
             also=tuple(str(release.ref.version) for release in asked.also),
-            why=asked.why,
+            why="; ".join(filter(None, [asked.why, *_left_out(asked)])),
             downtime=self.why_silent(asked),
         )
 
@@ -319,6 +319,10 @@ class _Planner(_Comparison):
                 f"{release.archive.sha256[:12]} is released"
             )
         return self._other_settings(ref, overlay)
+
+
+def _left_out(asked: Wanted) -> Iterator[str]:
+    return (f"{pin.bad} is {pin}" for pin in asked.held_back)
 
 
 def _default_of(name: str, observed: HostState) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from model_servers.core.changes import Plan, Sign
@@ -25,6 +25,8 @@ class ModelStatus:
     why_not_in_sync: str = ""
     why_not_healthy: str = ""
     pinned: str = ""
+    held_back: Mapping[str, str] = field(default_factory=dict)
+    """By version: why it is not served beside the default."""
 
     def to_mapping(self) -> dict[str, Any]:
         """Give JSON values."""
@@ -37,6 +39,7 @@ class ModelStatus:
             "healthy": not self.why_not_healthy,
             "why_not_healthy": self.why_not_healthy,
             "pinned": self.pinned,
+            "held_back": dict(self.held_back),
         }
 
 
@@ -87,6 +90,7 @@ def status_of(
                     _default(observed, change.name), wrong.get(change.name, "")
                 ),
                 pinned=str(memory.pins.get(change.name, "")),
+                held_back=_held_back(change.name, memory),
             )
             for change in plan.changes
             if change.sign is not Sign.REMOVE
@@ -112,6 +116,7 @@ def status_without_store(
                 else f"it served {versions[0]} after the last sync",
                 why_not_healthy=_why_not_healthy(default, wrong.get(name, "")),
                 pinned=str(memory.pins.get(name, "")),
+                held_back=_held_back(name, memory),
             )
         )
     return HostStatus(models=tuple(models), store_error=error)
@@ -135,6 +140,10 @@ def _why_not_healthy(default: ServedVersion | None, wrong: str) -> str:
     if not default.is_ready:
         return f"{default.workers_ready} of {default.workers} workers are ready"
     return wrong
+
+
+def _held_back(name: str, memory: Memory) -> dict[str, str]:
+    return {str(pin.bad): str(pin) for pin in memory.held_back.get(name, ())}
 
 
 def _default(observed: HostState, name: str) -> ServedVersion | None:

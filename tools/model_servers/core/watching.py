@@ -21,7 +21,7 @@ class Outcome(Enum):
     """The store, TorchServe, the disk or a model; the next round may do better."""
 
     REFUSED = "refused"
-    """A person must decide; the other models were synced."""
+    """Some models were left as they are, with the reason; the others were synced."""
 
     BUSY = "busy"
     """Another ms was at work on this host."""
@@ -125,7 +125,7 @@ def metrics_text(tally: Tally) -> str:
         *_metric(
             "sync_refused_models",
             "gauge",
-            "Models for which a person must decide.",
+            "Models that are left as they are, though something else is asked for.",
             [({}, last.refused)],
         ),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from model_servers.core.presentation import visible
 from model_servers.core.release import Candidate, Release
@@ -21,7 +22,8 @@ def refuse_unless_fit(
         candidates: the versions that they may be about.
 
     Raises:
-        RequestError: one is about something else, or two are about one test.
+        RequestError: one is about something else or tells of one case twice, or two
+            are about one test.
         RefusedError: one is about other inputs, or tells of a failure.
     """
     by_ref = {one.ref: one for one in candidates}
@@ -47,6 +49,7 @@ def refuse_unless_fit(
                 hint="correct the model; if the new answer is right: "
                 f"ms golden {verdict.ref.name} --update",
             )
+        _refuse_cases_twice(verdict)
     _refuse_twice(verdicts)
 
 
@@ -69,6 +72,18 @@ def with_verdicts(release: Release, verdicts: Sequence[Verdict]) -> Release:
             )
         tested.append(verdict.tested)
     return replace(release, tested=tuple(sorted(tested, key=lambda one: one.device)))
+
+
+def _refuse_cases_twice(verdict: Verdict) -> None:
+    golden = verdict.tested.golden if verdict.tested else ()
+    # They are sorted.
+    for one, other in pairwise(golden):
+        if one.case == other.case:
+            raise RequestError(
+                f"a report tells of {verdict.ref} and its golden case "
+                f"{visible(repr(one.case))} twice; nothing was written",
+                hint=_test_again(verdict),
+            )
 
 
 def _refuse_twice(verdicts: Sequence[Verdict]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, render, wire
 from model_servers.cli.watch import say, watcher
-from model_servers.core.host import wanted_releases
+from model_servers.core.host import Refusal, wanted_releases
 from model_servers.core.names import Ref, Version
 from model_servers.core.presentation import visible
 from model_servers.errors import ExitStatus, OutsideError
@@ -95,9 +95,9 @@ def prune(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     sync = wire.sync(settings, profile)
     with wire.model_store(profile).locked():
         journey = wire.prune(profile, temp=options.temp)
-        wanted = _wanted(sync, profile)
+        wanted, unsure = _wanted(sync, profile)
         keep = profile.policy.keep if options.keep is None else options.keep
-        found = journey.find(sync.observe(), wanted, keep=keep)
+        found = journey.find(sync.observe(), wanted, unsure=unsure, keep=keep)
         if options.yes:
             journey.remove(found)
     if options.json:
@@ -121,10 +121,11 @@ def prune_text(found: list[Prunable], *, done: bool) -> str:
     return "\n".join([headline, *lines, *ending])
 
 
-def _wanted(sync: Sync, profile: HostProfile) -> list[Ref]:
+def _wanted(sync: Sync, profile: HostProfile) -> tuple[list[Ref], list[str]]:
     """Name what must stay: what is pinned, served at the start, and asked for.
 
-    What the profile asks for is known only if the store says what that means.
+    What the profile asks for is known only if the store says what that means; the
+    models of which it does not are named too.
     """
     memory = sync.diary.memory.read()
     kept = [Ref(name, pin.version) for name, pin in memory.pins.items() if pin.version]
@@ -134,8 +135,13 @@ def _wanted(sync: Sync, profile: HostProfile) -> list[Ref]:
         desired = sync.resolved(profile.models).desired
     except OutsideError as error:
         say(f"note: what the profile asks for is not known: {error}")
-        return kept
-    return [*kept, *wanted_releases(desired)]
+        return kept, list(profile.models)
+    unsure = []
+    for name, one in desired.items():
+        if isinstance(one, Refusal):
+            say(f"note: what the profile asks for of {name} is not known: {one.reason}")
+            unsure.append(name)
+    return [*kept, *wanted_releases(desired)], unsure
 
 
 def _prunable_mapping(found: list[Prunable], *, done: bool) -> dict[str, object]:

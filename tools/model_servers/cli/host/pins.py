@@ -104,16 +104,15 @@ def unpin(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     diary = wire.diary(profile)
     with wire.model_store(profile).locked():
         memory = diary.memory.read()
-        pinned = memory.pins.get(options.model)
-        if pinned is None:
+        pins = diary.unpin(options.model, why=options.why)
+        if not pins:
+            others = sorted(memory.pins.keys() | memory.held_back.keys())
             raise RequestError(
-                f"{options.model} is not pinned; "
-                f"{', '.join(sorted(memory.pins)) or 'nothing'} is",
+                f"{options.model} is not pinned; {', '.join(others) or 'nothing'} is",
                 hint="`ms sync status` shows what is",
             )
-        diary.memory.write(memory.with_pin(options.model, None))
-        diary.unpinned(options.model, pinned, why=options.why)
-    print(f"{options.model} follows the profile again; it was {pinned}")
+    what = "; ".join(f"{version or 'it'} was {pin}" for version, pin in pins)
+    print(f"{options.model} follows the profile again; {what}")
     say("hint: ms sync plan shows what that changes")
     return ExitStatus.DONE
 

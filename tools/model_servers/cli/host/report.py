@@ -235,6 +235,8 @@ def _complaints(status: HostStatus) -> Iterable[str]:
     for one in status.models:
         if one.pinned:
             yield f"{one.name} is {visible(one.pinned)}"
+        for version, why in one.held_back.items():
+            yield f"{one.name}@{version} is {visible(why)}"
         if one.why_not_in_sync:
             yield f"{one.name} is not in sync: {visible(one.why_not_in_sync)}"
         if one.why_not_healthy:

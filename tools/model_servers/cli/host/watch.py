@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_servers.cli import flags, wire
+from model_servers.cli.host.planned import tell_refused
 from model_servers.cli.watch import say, watcher
 from model_servers.core.watching import Outcome, Round, Tally, metrics_text
 from model_servers.errors import ExitStatus, ModelServersError, RefusedError
@@ -130,8 +131,7 @@ def _synced(
             # What failed was told already, and stopped nothing else.
             result = replace(result, outcome=Outcome.FAILED, message=str(error))
         Status(planning=planning).refresh()
-    for change in refused:
-        say(f"ms: {change.name} stays as it is: {change.reason}")
+    tell_refused(found.plan)
     return replace(result, served=sync.server.served())
 
 

@@ -17,6 +17,8 @@ from model_servers.core.placement import CONTEXT_MIB, Ask, Misfit, ask, tenant_s
 from model_servers.core.profile import Update
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
+from model_servers.errors import OutsideError, RefusedError
+from model_servers.journeys.host.refusing import unless_given
 from model_servers.journeys.released_bytes import ReleasedBytes
 from model_servers.ports import ModelStore, Store
 
@@ -28,7 +30,11 @@ class GpuProbe(Protocol):
     """Sees the GPUs of this machine."""
 
     def gpus(self) -> Gpus:
-        """Look at all of them; OutsideError if there is a driver, and it fails."""
+        """Look at all of them.
+
+        Raises:
+            OutsideError: there is a driver, and it fails, or loses one of them.
+        """
 
     def mask(self, pids: Sequence[int]) -> str | None:
         """Give the CUDA_VISIBLE_DEVICES of the TorchServe with these workers."""
@@ -57,32 +63,41 @@ class Admit:
             for models that have no room; and how that was decided.
 
         Raises:
-            OutsideError: NVML fails, or a model config cannot be read.
+            OutsideError: the store does not answer.
         """
         if not any(_coming(one, observed) for one in desired.values()):
             return desired, Admission()
         gpus = self._gpus(observed)
+        asked = {
+            name: self._candidate(name, desired.get(name), observed)
+            for name in sorted(desired.keys() | observed.managed())
+        }
         found = admission.admit(
             [
-                self._candidate(name, desired.get(name), observed)
-                for name in sorted(desired.keys() | observed.managed())
+                Candidate(name=name) if isinstance(one, Refusal) else one
+                for name, one in asked.items()
             ],
             gpus,
             list(self._tenants(observed, gpus)) if gpus.devices else [],
             allow_downtime=allow_downtime,
         )
         return {
-            name: _admitted(one, found.decisions[name]) for name, one in desired.items()
+            name: _admitted(one, asked[name], found.decisions[name])
+            for name, one in desired.items()
         }, found
 
     def _gpus(self, observed: HostState) -> Gpus:
+        """Look at the GPUs; without NVML's word, none is given to anybody."""
         pids = [
             pid
             for versions in observed.served.values()
             for one in versions
             for pid in one.pids
         ]
-        gpus = visible(self.probe.gpus(), self.probe.mask(pids))
+        try:
+            gpus = visible(self.probe.gpus(), self.probe.mask(pids))
+        except OutsideError as error:
+            return Gpus(why_none=str(error), is_unknown=True)
         return replace(
             gpus,
             devices=tuple(
@@ -107,14 +122,17 @@ class Admit:
 
     def _candidate(
         self, name: str, wanted: Wanted | Refusal | None, observed: HostState
-    ) -> Candidate:
+    ) -> Candidate | Refusal:
         served = [one.version for one in observed.served.get(name, ())]
         if wanted is None:
             return Candidate(name=name, goes=tuple(served))
         if isinstance(wanted, Refusal):
-            return Candidate(name=name)
+            return wanted
         coming = _coming(wanted, observed)
-        asks = [self._ask(release, wanted, observed) for release in coming]
+        try:
+            asks = [self._ask(release, wanted, observed) for release in coming]
+        except RefusedError as error:
+            return Refusal(reason=str(error), hint=error.hint)
         kept = {str(release.ref.version) for release in wanted.releases}
         anew = {str(release.ref.version) for release in coming}
         return Candidate(
@@ -137,7 +155,8 @@ class Admit:
         if installed and installed.sha256 == release.archive.sha256:
             return self.model_store.released_serving(release.ref)
         read_range = ReleasedBytes(self.store, release).read_range
-        return self.read_config(release, read_range)
+        with unless_given(self.store, f"the model config of {release.ref}"):
+            return self.read_config(release, read_range)
 
     def _read(self, ref: Ref, serving: Serving, *, archive_bytes: int) -> Ask | None:
         return ask(
@@ -169,8 +188,12 @@ def _comes(release: Release, wanted: Wanted, observed: HostState) -> bool:
 
 
 def _admitted(
-    wanted: Wanted | Refusal, decision: Admitted | Misfit
+    wanted: Wanted | Refusal,
+    asked: Candidate | Refusal,
+    decision: Admitted | Misfit,
 ) -> Wanted | Refusal:
+    if isinstance(asked, Refusal):
+        return asked
     if isinstance(wanted, Refusal):
         return wanted
     if isinstance(decision, Misfit):

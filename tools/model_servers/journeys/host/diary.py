@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from model_servers.core.changes import Change, Sign
@@ -64,6 +64,48 @@ class Diary:
         else:
             pin = there.after(bad.version, keeps=keeps, why=why)
         self.memory.write(memory.with_pin(bad.name, pin))
+
+    def hold_back_beside(self, bad: Ref, *, why: str) -> None:
+        """Have a version beside the default not be tried again while it is wanted."""
+        memory = self.memory.read()
+        there = memory.held_back.get(bad.name, ())
+        pin = Pin(
+            version=None,
+            who="ms",
+            when=self.now(),
+            why=why,
+            bad=bad.version,
+            failed=True,
+        )
+        others = [one for one in there if one.bad != bad.version]
+        self.memory.write(memory.with_held_back(bad.name, [*others, pin]))
+
+    def still_holds_back(self, change: Change, wanted: Sequence[Pin]) -> None:
+        """Forget the versions that failed, and that nobody asks for any more."""
+        memory = self.memory.read()
+        held_back = memory.held_back.get(change.name, ())
+        gone = [pin for pin in held_back if pin not in wanted]
+        if not gone or change.sign is Sign.REFUSE:
+            return
+        self.memory.write(memory.with_held_back(change.name, wanted))
+        for pin in gone:
+            self.unpinned(change.name, pin, why=f"nobody asks for {pin.bad}")
+
+    def unpin(self, name: str, *, why: str) -> list[tuple[Version | None, Pin]]:
+        """Have a model follow the profile again, also in what is beside its default.
+
+        Returns:
+            What is lifted; with the version that was held back, or None for a pin.
+        """
+        memory = self.memory.read()
+        pin = memory.pins.get(name)
+        pins = [] if pin is None else [(None, pin)]
+        lifted = [*pins, *((one.bad, one) for one in memory.held_back.get(name, ()))]
+        if lifted:
+            self.memory.write(memory.with_pin(name, None).with_held_back(name, ()))
+        for _, one in lifted:
+            self.unpinned(name, one, why=why)
+        return lifted
 
     def unpinned(self, name: str, pin: Pin, *, why: str) -> None:
         """Add to the history that a model follows the profile again."""

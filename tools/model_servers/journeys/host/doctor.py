@@ -83,7 +83,9 @@ class LookAtHost:
 
     def _prunable_bytes(self, served: dict[str, tuple[ServedVersion, ...]]) -> int:
         observed = HostState(served=served, installed=self.model_store.installed())
-        found = self.prune.find(observed, observed.installed)
+        found = self.prune.find(
+            observed, observed.installed, unsure=self.profile.models
+        )
         return sum(one.size_bytes for one in found)
 
 

@@ -39,7 +39,7 @@ class Planning:
 
         Raises:
             RefusedError: the plan as a whole is likelier a mistake than a wish.
-            OutsideError: the store, the server or NVML does not answer.
+            OutsideError: the store or the server does not answer.
         """
         resolved = self.sync.resolved(models, allow=allow)
         observed = self.sync.observe()

@@ -25,10 +25,23 @@ class Leftovers(Protocol):
     def doubles(self, used: Collection[str]) -> list[Prunable]:
         """Give what a change of the layout has left, but entries in *used*."""
 
+    def unnamed(self) -> Mapping[str, Ref]:
+        """Say of which version the trees are that none has yet, or any more.
+
+        By the digest of its archive, which is a tree's name.
+        """
+
     def orphans(
-        self, gone: Collection[Ref], doubles: Collection[Prunable]
+        self,
+        gone: Collection[Ref],
+        doubles: Collection[Prunable],
+        *,
+        awaited: Collection[str],
     ) -> Iterator[Prunable]:
-        """Yield what belongs to no version, once *gone* and *doubles* have gone."""
+        """Yield what belongs to no version, once *gone* and *doubles* have gone.
+
+        But the trees *awaited*, by their digests.
+        """
 
     def remove(self, one: Prunable) -> None:
         """Take an orphan off the disk; done if it is gone."""
@@ -43,13 +56,21 @@ class Prune:
     memory: HostMemory
 
     def find(
-        self, observed: HostState, wanted: Collection[Ref], *, keep: int = KEEP
+        self,
+        observed: HostState,
+        wanted: Collection[Ref],
+        *,
+        unsure: Collection[str] = (),
+        keep: int = KEEP,
     ) -> list[Prunable]:
         """Say what may go; nothing is touched.
 
         Args:
             observed: what is served, which stays, whoever registered it.
-            wanted: versions that stay too: of the profile, and pinned ones.
+            wanted: versions that stay too: of the profile, and pinned ones. So does
+                what was fetched of them ahead of their turn.
+            unsure: models of which nobody can say now what is wanted. What was
+                fetched of them stays.
             keep: how many other versions of each model stay for rollback.
         """
         served = {
@@ -67,7 +88,15 @@ class Prune:
         return [
             *self.leftovers.versions(gone),
             *doubles,
-            *self.leftovers.orphans(gone, doubles),
+            *self.leftovers.orphans(
+                gone,
+                doubles,
+                awaited=[
+                    sha256
+                    for sha256, ref in self.leftovers.unnamed().items()
+                    if ref in wanted or ref.name in unsure
+                ],
+            ),
         ]
 
     def remove(self, found: Collection[Prunable]) -> None:

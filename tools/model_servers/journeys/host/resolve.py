@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from model_servers.core.channels import Pointer, is_channel
@@ -14,8 +15,9 @@ from model_servers.core.names import LATEST, Ref, Version
 from model_servers.core.profile import Update, WantedModel
 from model_servers.core.release import Release
 from model_servers.core.spelling import nearest
-from model_servers.errors import RefusedError
+from model_servers.errors import ModelServersError, RefusedError
 from model_servers.journeys.channels import Channels
+from model_servers.journeys.host.refusing import unless_given
 from model_servers.ports import ModelStore, Releases, Store
 
 
@@ -67,12 +69,11 @@ class Resolve:
         """
         index = self.channels.catalog.read() or Index()
         names = {channel for model in models.values() for channel in model.channels}
-        pointers = {name: self.channels.read(name) for name in sorted(names)}
+        pointers = {name: self._pointer(name) for name in sorted(names)}
         seen = {} if allow_older else memory.generations.get(self.store.address, {})
-        lookup = _Lookup(self, index, pointers, seen)
+        lookup = _Lookup(self, index, pointers, seen, memory)
         found = {
-            name: lookup.model(name, model, memory)
-            for name, model in sorted(models.items())
+            name: lookup.model(name, model) for name, model in sorted(models.items())
         }
         desired = {name: one for name, (one, _) in found.items()}
         said = {ref: index.notice(ref) for ref in wanted_releases(desired)}
@@ -82,24 +83,32 @@ class Resolve:
             generations={
                 name: pointer.generation
                 for name, pointer in pointers.items()
-                if allow_older or pointer.generation >= seen.get(name, 0)
+                if isinstance(pointer, Pointer)
+                and (allow_older or pointer.generation >= seen.get(name, 0))
             },
             lifted=tuple(name for name, (_, is_lifted) in found.items() if is_lifted),
         )
+
+    def _pointer(self, channel: str) -> Pointer | RefusedError:
+        """Give a channel, or why the models that follow it are refused."""
+        try:
+            with unless_given(self.store, f"the channel {channel}"):
+                return self.channels.read(channel)
+        except RefusedError as error:
+            return error
 
 
 @dataclass(frozen=True)
 class _Lookup:
     journey: Resolve
     index: Index
-    pointers: Mapping[str, Pointer]
+    pointers: Mapping[str, Pointer | RefusedError]
     seen: Mapping[str, int]
+    memory: Memory
 
-    def model(
-        self, name: str, asked: WantedModel, memory: Memory
-    ) -> tuple[Wanted | Refusal, bool]:
+    def model(self, name: str, asked: WantedModel) -> tuple[Wanted | Refusal, bool]:
         """Find what is wanted of a model, and say whether its pin is lifted."""
-        pin = memory.pins.get(name)
+        pin = self.memory.pins.get(name)
         try:
             if pin is None or self._lifts(name, asked, pin):
                 return self._wanted(name, asked, asked.default, ""), pin is not None
@@ -123,6 +132,11 @@ class _Lookup:
         first = self._release(name, default)
         also = [self._release(name, one) for one in asked.also]
         beside = {one.ref: one for one in also if one.ref != first.ref}
+        held_back = tuple(
+            pin
+            for pin in self.memory.held_back.get(name, ())
+            if pin.bad and beside.pop(Ref(name, pin.bad), None)
+        )
         followed = default if is_channel(default) else ""
         return Wanted(
             default=first,
@@ -130,27 +144,43 @@ class _Lookup:
             overlay=asked.overrides.overlay(),
             layout=self.journey.model_store.layout,
             update=asked.update or self.journey.update,
+            held_back=held_back,
             why=why or followed,
         )
 
     def _release(self, name: str, wanted: str) -> Release:
         ref = Ref(name, self._at(name, wanted))
-        here = self.journey.model_store.release(ref)
+        here = self._here(ref)
         entry = self.index.entries.get(ref)
         if here and entry and here.archive.sha256 == entry.archive_sha256:
             return here
-        release = self.journey.releases.find(ref)
+        with unless_given(self.journey.store, str(ref)):
+            release = self.journey.releases.find(ref)
         if release is None:
             raise self._not_released(name, wanted)
+        if release.ref != ref:
+            raise RefusedError(
+                f"the release.json of {ref} says that it is {release.ref}",
+                hint="`ms fsck` checks what the store holds",
+            )
         return release
+
+    def _here(self, ref: Ref) -> Release | None:
+        """Give a release of this host; None too if nobody can read its record."""
+        with suppress(ModelServersError):
+            return self.journey.model_store.release(ref)
+        return None  # the store has another copy, and `ms sync verify` mends this one
 
     def _at(self, name: str, wanted: str) -> Version:
         """Give the version to which a number, a channel or ``latest`` comes."""
         if wanted == LATEST:
             return self._latest(name)
-        if is_channel(wanted):
-            return self._pointed(name, self.pointers[wanted])
-        return Version.parse(wanted)
+        if not is_channel(wanted):
+            return Version.parse(wanted)
+        pointer = self.pointers[wanted]
+        if isinstance(pointer, RefusedError):
+            raise pointer
+        return self._pointed(name, pointer)
 
     def _pointed(self, name: str, pointer: Pointer) -> Version:
         channel, generation = pointer.channel, pointer.generation
@@ -177,9 +207,7 @@ class _Lookup:
 
     def _latest(self, name: str) -> Version:
         """Give the highest version that may be used."""
-        versions = list(self.index.of_model(name)) or self.journey.releases.versions(
-            name
-        )
+        versions = list(self.index.of_model(name)) or self._versions(name)
         if not versions:
             raise self._not_released(name, LATEST)
         for version in reversed(versions):
@@ -192,8 +220,12 @@ class _Lookup:
             hint=f"release another, or name a version of {name} in the host profile",
         )
 
+    def _versions(self, name: str) -> list[Version]:
+        with unless_given(self.journey.store, f"the list of versions of {name}"):
+            return self.journey.releases.versions(name)
+
     def _not_released(self, name: str, wanted: str) -> RefusedError:
-        versions = self.journey.releases.versions(name)
+        versions = self._versions(name)
         known = ", ".join(str(version) for version in versions) or "no version"
         return RefusedError(
             f"{name}@{wanted} is not released in {self.journey.store.address}; "

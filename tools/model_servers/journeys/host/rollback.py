@@ -59,7 +59,7 @@ class Rollback:
         Raises:
             RequestError: the host does not serve the model, or serves that already.
             RefusedError: the version is not on the disk, or nobody knows which.
-            OutsideError: the server or NVML does not answer.
+            OutsideError: the server does not answer.
         """
         observed = self.sync.observe()
         served = {name: observed.served.get(name, ())}
@@ -132,7 +132,8 @@ class Rollback:
                 hint=f"`ms sync pin {target.name} {target.version}` and "
                 "`ms sync apply` fetch it",
             )
-        served = self.sync.diary.memory.read().served.get(target.name, ())
+        memory = self.sync.diary.memory.read()
+        served = memory.served.get(target.name, ())
         beside = [
             found
             for version in served[1:]
@@ -146,6 +147,7 @@ class Rollback:
             overlay=asked.overrides.overlay(),
             layout=self.sync.model_store.layout,
             update=asked.update or self.sync.policy.update,
+            held_back=memory.held_back.get(target.name, ()),
             why=why or "rollback",
         )
 

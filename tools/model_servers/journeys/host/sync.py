@@ -16,9 +16,10 @@ from model_servers.core.changes import (
     Register,
     Revive,
     SetDefault,
+    Unregister,
 )
 from model_servers.core.guards import Override, objections
-from model_servers.core.host import Desired, HostState, wanted_releases
+from model_servers.core.host import Desired, HostState, Wanted, wanted_releases
 from model_servers.core.names import Ref, Version
 from model_servers.core.plan import plan
 from model_servers.core.profile import Policy, WantedModel
@@ -207,6 +208,9 @@ class Sync:
         self.diary.done(change)
         if change.name in resolved.lifted:
             self.diary.lifts(change)
+        wanted = resolved.desired.get(change.name)
+        if isinstance(wanted, Wanted):
+            self.diary.still_holds_back(change, wanted.held_back)
         return True
 
     def _run(self, change: Change, ahead: Ahead, watcher: Watcher) -> None:
@@ -218,7 +222,7 @@ class Sync:
                 if isinstance(action, Register) or (
                     # Registered by a run that was interrupted.
                     isinstance(action, (Revive, Probe))
-                    and change.before != change.after
+                    and self._is_new(change, action.ref)
                 ):
                     unproven = action.ref
                 if isinstance(action, Install):
@@ -253,18 +257,30 @@ class Sync:
                 self.acting.loading.load(old)
 
     def _hold_back(self, change: Change, bad: Ref, *, why: str) -> None:
-        """Have a default that answers wrongly not be tried in every round of a watch.
+        """Have what answers wrongly not be tried in every round of a watch.
 
-        A version beside the default is; the default must not be held back for it.
+        The default is not held back for a version beside it.
         """
-        if change.before == change.after or str(bad.version) != change.after:
-            return
         keeps: Version | None = None
         with suppress(ValueError):
             keeps = Version.parse(str(change.before))
         # A disk that is full forgets; it is tried again then.
         with suppress(ModelServersError):
-            self.diary.hold_back(bad, keeps=keeps, why=why)
+            if not self._is_new(change, bad):
+                return
+            if str(bad.version) == change.after:
+                self.diary.hold_back(bad, keeps=keeps, why=why)
+            else:
+                self.diary.hold_back_beside(bad, why=why)
+
+    def _is_new(self, change: Change, ref: Ref) -> bool:
+        """Say whether a version did not serve for its model before this change."""
+        version = str(ref.version)
+        if version == change.after:
+            return change.before != change.after
+        if Register(ref) in change.actions:
+            return Unregister(ref.name, version) not in change.actions
+        return version not in self.diary.memory.read().served.get(ref.name, ())
 
     def _gone_back(self, change: Change, error: SoakError) -> SoakError:
         """Let the version before answer again, and keep it; give what to tell.
