@@ -18,6 +18,7 @@ from typing import Any
 from model_servers_handler.errors import RequestError
 from model_servers_handler.functions import ModelFunctions
 from model_servers_handler.loading import serve
+from model_servers_handler.tensors import is_module
 
 __all__ = ["RequestError", "handle", "handler_factory"]
 
@@ -73,6 +74,11 @@ def handler_factory(  # noqa: PLR0913 - the first five names are the guide's
     for name, (function, _) in given.items():
         if function is not None and not callable(function):
             raise TypeError(f"{name} is a function, found {type(function).__name__}")
+    if is_module(init_function):
+        raise TypeError(
+            f"init_function is a function that makes the model, found a"
+            f" {type(init_function).__name__}; pass its name without ()"
+        )
     return Entry(given, example_input)
 
 

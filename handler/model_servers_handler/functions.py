@@ -53,11 +53,13 @@ class ModelFunctions:
         with contextlib.suppress(ValueError):  # some built-in ones have no signature
             signature = inspect.signature(function)
             # The rest of init_function's arguments is looked at when it is called.
-            bind = signature.bind_partial if name == "init_function" else signature.bind
+            is_init = name == "init_function"
+            bind = signature.bind_partial if is_init else signature.bind
+            source = "; it gets what handler_factory does not know" if is_init else ""
             try:
                 bind(*sample, **full)
             except TypeError as error:
-                raise LoadError(f"{name} cannot be called: {error}") from error
+                raise LoadError(f"{name} cannot be called: {error}{source}") from error
         return functools.partial(function, **full)
 
 

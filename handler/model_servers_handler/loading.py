@@ -31,7 +31,7 @@ from model_servers_handler.functions import (
     run_install_functions,
 )
 from model_servers_handler.options import Options
-from model_servers_handler.tensors import is_module
+from model_servers_handler.tensors import is_module, is_module_class
 from model_servers_handler.wire import read_ahead
 
 logger = logging.getLogger("model_servers.handler")
@@ -113,6 +113,11 @@ def make_model(
         model = read_torchscript(checkpoint)
     else:
         model = _initialised(functions, options, checkpoint)
+    if is_module_class(model):
+        raise LoadError(
+            f"init_function returned the class {model.__name__}; return"
+            f" {model.__name__}(...), a model of it"
+        )
     if not callable(model):
         raise LoadError(
             f"init_function returned {type(model).__name__}; return a torch.nn.Module"

@@ -29,6 +29,14 @@ def is_module(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.nn.Module)
 
 
+def is_module_class(value: Any) -> bool:
+    """Whether it is a class of torch modules; does not import torch."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, type):
+        return False
+    return issubclass(value, torch.nn.Module)
+
+
 def inference_mode() -> contextlib.AbstractContextManager[Any]:
     """Switch off autograd, if torch is there at all."""
     torch = sys.modules.get("torch")

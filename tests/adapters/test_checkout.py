@@ -105,9 +105,7 @@ def test_without_a_registry_there_is_nothing_to_read(tmp_path):
     assert caught.value.hint == hint
 
 
-@pytest.mark.parametrize(
-    "name", ["big", "", ".", "..", "_hosts", "tiny/golden", "a\0b"]
-)
+@pytest.mark.parametrize("name", ["big", "", ".", "..", "_hosts", "big/golden", "a\0b"])
 def test_a_model_that_is_not_there_lists_the_known_ones(registry, tiny, name):
     (registry / "_hosts").mkdir()
     zoo.make_model(registry, "wee")
@@ -126,6 +124,14 @@ def test_a_name_that_is_nearly_right_is_guessed(registry, tiny):
         Checkout(registry).read("my-network")
 
     assert caught.value.hint == "did you mean 'my_network'?"
+
+
+@pytest.mark.parametrize("name", ["tiny/", "registry/tiny/", "./tiny/model.yaml"])
+def test_a_path_to_a_model_is_told_from_its_name(registry, tiny, name):
+    with pytest.raises(RequestError) as caught:
+        Checkout(registry).read(name)
+
+    assert caught.value.hint == "did you mean 'tiny'?"
 
 
 def test_of_a_large_registry_only_some_names_are_listed(registry):

@@ -618,11 +618,26 @@ VERSION = 'expected: MAJOR.MINOR or MAJOR.MINOR.PATCH, quoted, such as "1.0.0"'
                     3,
                     1,
                     "the key 'name' is there twice",
-                    fix="correct the YAML",
+                    fix="remove one of them",
                     code=Code.UNREADABLE,
                 )
             ],
             id="a key that is there twice",
+        ),
+        pytest.param(
+            "name: tiny",
+            "name: tiny\n\tsummary: x",
+            [
+                finding(
+                    "",
+                    3,
+                    1,
+                    "found character '\\t' that cannot start any token",
+                    fix="indent with spaces",
+                    code=Code.UNREADABLE,
+                )
+            ],
+            id="a tab",
         ),
     ],
 )
@@ -762,7 +777,10 @@ def test_a_wrong_name_in_a_host_profile_is_found_where_it_stands():
 
     _, findings = read(text, "sync")
 
-    letters = "a model's name is lower-case letters and digits, joined by single _ or -"
+    letters = (
+        "a model's name is lower-case letters and digits, joined by single _ or -, "
+        "a letter first"
+    )
     assert findings == [
         finding("models.Big", 4, 3, f'found "Big"; {letters}'),
         finding(

@@ -73,7 +73,10 @@ def test_a_config_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutsideError, match=r"none\.properties cannot be read") as error:
         memory.write(SERVED)
 
-    assert error.value.hint == "correct torchserve.config in the host profile"
+    assert error.value.hint == (
+        f"ms sync install --print config.properties > {tmp_path}/none.properties; "
+        "or correct torchserve.config in the host profile"
+    )
     assert memory.read() == SERVED
 
 

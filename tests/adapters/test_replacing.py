@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from model_servers.adapters.replacing import replacing
+from model_servers.errors import OutsideError
 
 WRITER = """
 import os, sys, time
@@ -79,3 +80,14 @@ def test_the_mode_is_what_the_umask_leaves(tmp_path):
         os.umask(before)
 
     assert (tmp_path / "a.mar").stat().st_mode & 0o777 == 0o640
+
+
+def test_what_cannot_be_written_is_named_with_what_to_do(tmp_path):
+    (tmp_path / "dist").write_text("not a folder")
+    target = tmp_path / "dist" / "a.mar"
+
+    with pytest.raises(OutsideError) as caught:
+        write(target, b"whole")
+
+    assert str(caught.value) == f"{target} cannot be written: File exists"
+    assert caught.value.hint == "make room or correct the permissions, and run it again"

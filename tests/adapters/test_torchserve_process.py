@@ -200,6 +200,17 @@ def test_a_missing_system_java_is_named(
     assert caught.value.hint == "set JAVA_HOME, or leave out --system-java"
 
 
+def test_logs_that_cannot_be_replaced_are_named(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.write_text("not a folder")
+
+    with pytest.raises(OutsideError) as caught, torchserve(tmp_path, logs=logs):
+        pytest.fail("it must not start")
+
+    assert str(caught.value).startswith(f"the folder of logs {logs} failed: ")
+    assert caught.value.hint == "check the folder's permissions"
+
+
 def _fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
     java = tmp_path / "java-home" / "bin" / "java"
     java.parent.mkdir(parents=True)

@@ -289,3 +289,41 @@ def test_github_annotations_cannot_be_forged_by_a_message(ms, registry):
         out.splitlines()
     )
     assert "a%250A::error::b" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(
+            ["valdate"],
+            "ms: argument COMMAND: there is no 'valdate'; did you mean 'validate'?\n"
+            "hint: ms --help tells more\n",
+            id="a command",
+        ),
+        pytest.param(
+            ["sync", "statsu"],
+            "ms: argument COMMAND: there is no 'statsu'; did you mean 'status'?\n"
+            "hint: ms sync --help tells more\n",
+            id="a command of a group",
+        ),
+        pytest.param(
+            ["validate", "--format", "yaml"],
+            "ms: argument --format: there is no 'yaml'; known ones: text, json, "
+            "github\nhint: ms validate --help tells more\n",
+            id="a choice that is like none",
+        ),
+        pytest.param(
+            ["publish", "--dryrun", "--stor=x"],
+            "ms: unrecognized arguments: --dryrun; did you mean --dry-run?\n"
+            "hint: ms publish --help tells more\n",
+            id="an option, beside one that is cut short",
+        ),
+        pytest.param(
+            ["init", "one", "two"],
+            "ms: unrecognized arguments: two\nhint: ms init --help tells more\n",
+            id="a word too many",
+        ),
+    ],
+)
+def test_what_was_meant_is_said_of_a_slip_on_the_command_line(ms, arguments, message):
+    assert ms(*arguments) == (2, "", message)

@@ -159,6 +159,13 @@ def test_an_illegal_name_is_refused_with_the_reason(ms, work, name):
     assert everything(work) == before
 
 
+def test_a_name_that_is_nearly_right_is_suggested(ms):
+    assert (
+        "hint: choose another name, such as tiny_model\n" in ms("init", "Tiny Model")[2]
+    )
+    assert ms("init", "1st")[2].endswith("hint: choose another name\n")
+
+
 @pytest.mark.parametrize("kind", ["directory", "file", "broken link"])
 def test_nothing_is_overwritten(ms, work, kind):
     place = work / "registry" / "tiny"

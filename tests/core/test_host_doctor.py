@@ -52,6 +52,8 @@ def gpus(**changes):
 GOOD = HostFacts(
     store="s3://releases",
     model_store=Folder(path="/srv/models", free_bytes=50 * GIB),
+    python="/opt/torchserve/bin/python",
+    config="/etc/torchserve/config.properties",
     management="http://127.0.0.1:8081",
     server_version="0.12.0",
     served={"cat": (version(),)},
@@ -78,6 +80,8 @@ def test_a_good_host_has_nothing_to_mend():
         "store",
         "model store",
         "leftovers",
+        "python",
+        "config",
         "torchserve",
         "version",
         "snapshots",
@@ -119,6 +123,16 @@ def test_a_good_host_has_nothing_to_mend():
             replace(GOOD, unrecorded_trees=2),
             *("trees", "problem", "2 without a record", "ms sync verify"),
             id="damaged records",
+        ),
+        pytest.param(
+            replace(GOOD, python_error="/opt/x is no program that can be run"),
+            *("python", "problem", "/opt/x is no program", "torchserve.python"),
+            id="no Python",
+        ),
+        pytest.param(
+            replace(GOOD, config_error="/etc/x cannot be read: Permission denied"),
+            *("config", "problem", "/etc/x cannot be read", "ms sync install --print"),
+            id="no config",
         ),
         pytest.param(
             replace(GOOD, server_error="TorchServe does not answer", frontend=None),

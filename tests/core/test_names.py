@@ -19,7 +19,9 @@ NAMES = st.builds(
     st.lists(WORDS, max_size=4),
     st.sampled_from("_-"),
 )
-LETTERS = "it must be lower-case letters and digits, joined by single _ or -"
+LETTERS = (
+    "it must be lower-case letters and digits, joined by single _ or -, a letter first"
+)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ ROOT = "registry/tiny"
 SIZE = 10
 FILES = ("checkpoint.pt", "golden/case.yaml", "handler_model.py", "model-config.yaml")
 SHA256 = "ab" * 32
-LETTERS = "it must be lower-case letters and digits, joined by single _ or -"
+LETTERS = (
+    "it must be lower-case letters and digits, joined by single _ or -, a letter first"
+)
 
 
 def contribution(*, files=(), without=(), model=None, config=None, **parts):
@@ -129,7 +131,8 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
                     Code.NAME,
                     f"'Tiny' cannot name a model: {LETTERS}",
                     where="name",
-                    fix="choose another name, and rename the directory to it",
+                    fix="choose another name, such as tiny, and rename the directory "
+                    "to it",
                 )
             ],
             id="a name that is not allowed",
@@ -254,7 +257,7 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
                     Code.CHECKPOINT,
                     "'checkpoint.pt' has 10 bytes, model.yaml declares 11",
                     where="checkpoint.size",
-                    fix="restore the checkpoint, or declare its size",
+                    fix="restore the checkpoint, or declare its size: ms lock tiny",
                 )
             ],
             id="a checkpoint of another size",
@@ -267,7 +270,7 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
                     f"'checkpoint.pt' has sha256 {SHA256}, model.yaml declares "
                     + "00" * 32,
                     where="checkpoint.sha256",
-                    fix="restore the checkpoint, or declare its sha256",
+                    fix="restore the checkpoint, or declare its sha256: ms lock tiny",
                 )
             ],
             id="another checkpoint",
@@ -278,7 +281,8 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
                 finding(
                     Code.GOLDEN,
                     "there is no golden case in 'golden'",
-                    fix="record a request and its answer in golden/<case>.yaml",
+                    fix="record a request and its answer in golden/<case>.yaml: "
+                    "ms golden tiny --add CASE --body JSON",
                 )
             ],
             id="no golden case",

@@ -325,6 +325,12 @@ def test_a_model_must_be_callable(models: Any) -> None:
     )
 
 
+def test_a_class_is_not_taken_for_a_model(models: Any) -> None:
+    assert models.refusal(handler_factory(lambda: torch.nn.ReLU)) == (
+        "init_function returned the class ReLU; return ReLU(...), a model of it"
+    )
+
+
 def test_non_persistent_buffers_keep_what_init_made(models: Any) -> None:
     class WithBuffer(torch.nn.Module):
         def __init__(self) -> None:

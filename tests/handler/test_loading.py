@@ -124,6 +124,13 @@ def test_files_beside_the_model_are_opened_by_name(models: Any) -> None:
             id="no function",
         ),
         pytest.param(
+            "import torch\nfrom base_handler import handler_factory\n"
+            "handler_factory(torch.nn.ReLU())",
+            "handler_model.py cannot be imported: TypeError: init_function is a"
+            " function that makes the model, found a ReLU; pass its name without ()",
+            id="a model in the place of init_function",
+        ),
+        pytest.param(
             ECHO.replace("lambda batch", "1 / 0 and (lambda batch").replace(
                 "for value in batch]", "for value in batch])"
             ),
@@ -132,7 +139,8 @@ def test_files_beside_the_model_are_opened_by_name(models: Any) -> None:
         ),
         pytest.param(
             ECHO.replace("(init_function)", "(init_function, wrod='x')"),
-            "init_function cannot be called: got an unexpected keyword argument 'wrod'",
+            "init_function cannot be called: got an unexpected keyword argument 'wrod';"
+            " it gets what handler_factory does not know",
             id="an argument that init_function lacks",
         ),
     ],

@@ -268,7 +268,7 @@ def test_what_is_wrong_with_a_value(data, where, message, fix):
     assert refused_by_a_stranger(data)
 
 
-LETTERS = "lower-case letters and digits, joined by single _ or -"
+LETTERS = "lower-case letters and digits, joined by single _ or -, a letter first"
 
 
 @pytest.mark.parametrize(

@@ -167,12 +167,13 @@ def test_a_pin_is_planned_shown_and_taken_off_again(sync):
         "pinned",
         "unpinned",
     ]
+    assert " -> nothing" not in sync("history")[1]
     events = json.loads(sync("history", "my_network", "--json")[1])
     assert [(one["what"], one["before"], one["after"]) for one in events] == [
         ("pinned", None, "1.0"),
         ("unpinned", "1.0", None),
     ]
-    assert sync("history", "other")[1] == "nothing was done on this host\n"
+    assert sync("history", "other")[1] == "nothing was done to other on this host\n"
 
 
 def test_what_is_held_back_beside_the_default_is_taken_off_like_a_pin(sync, tmp_path):

@@ -8,7 +8,7 @@ import posixpath
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from model_servers.adapters import checkpoint_file, documents, git, texts
@@ -66,7 +66,7 @@ class Checkout:
                 )
         except (FileNotFoundError, NotADirectoryError) as error:
             raise RequestError(
-                f"there is no registry at {self._root}",
+                f"there is no registry at {self._root.absolute()}",
                 hint="run ms in a checkout, or name the directory with --registry",
             ) from error
         except OSError as error:
@@ -80,9 +80,14 @@ class Checkout:
         # Asking for one directory costs the same in a registry of any size.
         if "/" in name or not _can_be_a_model(name) or not (self._root / name).is_dir():
             names = self.names()
+            # Shells complete a path, and people paste one.
+            named = [part for part in PurePath(name).parts if part in names]
+            near = named[-1:] or difflib.get_close_matches(name, names, cutoff=0.7)
             raise RequestError(
                 f"there is no model {name!r} in {self._root}",
-                hint=_near(name, names) or f"models here: {_some(names)}",
+                hint=f"did you mean {' or '.join(map(repr, near))}?"
+                if near
+                else f"models here: {_some(names)}",
             )
         return _Reader(self._root / name, f"{self._root.name}/{name}").contribution()
 
@@ -112,11 +117,6 @@ class Checkout:
 
 def _can_be_a_model(name: str) -> bool:
     return bool(name) and "\0" not in name and not name.startswith((".", "_"))
-
-
-def _near(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.7)
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def _some(names: list[str]) -> str:

@@ -17,6 +17,9 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 SPARE_BYTES = 64 * 2**20
 """What must be left on a disk after a fetch."""
 
+WRITE_AGAIN = "make room or correct the permissions, and run it again"
+"""The hint where a file could not be written."""
+
 _MAKE_ROOM = "make room on the disk; on a host, `ms sync prune` shows how"
 
 

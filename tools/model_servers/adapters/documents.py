@@ -36,7 +36,7 @@ def load(
                 column=error.column,
                 code=Code.UNREADABLE,
                 message=str(error),
-                fix="correct the YAML",
+                fix=error.fix,
             )
         ]
     findings = [

@@ -37,13 +37,23 @@ def explain(error: Any) -> Iterator[Fault]:
                 key for key in error.validator_value if f"{key!r} is" in error.message
             )
             message = about.get("errorMessage", f"key {key!r} is missing")
-            yield where, message, about.get("errorFix", f"add `{key}:`")
+            yield (
+                where,
+                message,
+                about.get("errorFix", f"add `{key}:{_only(about, key)}`"),
+            )
         case "type":
             yield where, _of_kind(error), _quoted(error) or fix
         case "enum":
             yield where, _message(error, about), _nearest(error) or fix
         case _:
             yield where, _message(error, about), fix
+
+
+def _only(about: Mapping[str, Any], key: str) -> str:
+    """Give the only value that a missing key can have, if there is one."""
+    value = about.get("properties", {}).get(key, {}).get("const")
+    return "" if value is None else f" {value}"
 
 
 def _message(error: Any, about: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from model_servers.adapters import documents
+from model_servers.adapters import disk, documents
 from model_servers.core.recording import with_answer
 from model_servers.errors import OutsideError, RequestError
 
@@ -111,5 +111,5 @@ def _outside(file: Path) -> Iterator[None]:
     except OSError as error:
         raise OutsideError(
             f"{file} cannot be written: {error.strerror or error}",
-            hint="make room or correct the permissions, and run it again",
+            hint=disk.WRITE_AGAIN,
         ) from error

@@ -20,8 +20,13 @@ _TIMEOUT_S = 5.0
 class HostMachine:
     """The machine of one model store."""
 
-    def __init__(self, model_store: Path, *, management: str) -> None:
+    def __init__(
+        self, model_store: Path, *, management: str, python: str, config: str | None
+    ) -> None:
+        """Take where TorchServe is, the Python of its workers, and its config."""
         self._root = model_store
+        self._python = python
+        self._config = config
         self._management = management.rstrip("/")
 
     def folder(self) -> Folder:
@@ -43,6 +48,21 @@ class HostMachine:
                     return lock.read().strip() or "of another user"
         except OSError:
             return ""
+        return ""
+
+    def python_error(self) -> str:
+        """Say why the Python of the workers cannot be run; empty if it can."""
+        is_there = shutil.which(self._python) is not None
+        return "" if is_there else f"{self._python} is no program that can be run"
+
+    def config_error(self) -> str:
+        """Say why TorchServe's config cannot be read; empty if it can."""
+        if self._config is None:
+            return ""
+        try:
+            Path(self._config).read_bytes()
+        except OSError as error:
+            return f"{self._config} cannot be read: {error.strerror}"
         return ""
 
     def frontend(self) -> Frontend | None:

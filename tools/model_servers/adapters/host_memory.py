@@ -123,7 +123,8 @@ class FileHostMemory:
         except OSError as error:
             raise OutsideError(
                 f"TorchServe's config {self._config} cannot be read: {error.strerror}",
-                hint="correct torchserve.config in the host profile",
+                hint=f"ms sync install --print config.properties > {self._config}; or "
+                "correct torchserve.config in the host profile",
             ) from error
 
     def _replace(self, name: str, content: bytes) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model_servers.adapters import texts
+from model_servers.adapters import disk, texts
 from model_servers.adapters.strict_yaml import UnreadableError, parse
 from model_servers.errors import OutsideError, RequestError
 
@@ -70,5 +70,5 @@ class ModelTexts:
         except OSError as error:
             raise OutsideError(
                 f"{file} cannot be written: {error.strerror}",
-                hint="make room or correct the permissions, and run it again",
+                hint=disk.WRITE_AGAIN,
             ) from error

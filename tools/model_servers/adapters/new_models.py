@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from model_servers.adapters import disk
 from model_servers.core.contribution import Digests
 from model_servers.errors import OutsideError, RequestError
 
@@ -106,5 +107,5 @@ def _clones(read: BinaryIO, written: BinaryIO) -> bool:
 def _not_written(target: Path, error: OSError) -> OutsideError:
     return OutsideError(
         f"{target} cannot be written: {error.strerror or error}",
-        hint="make room or correct the permissions, and run it again",
+        hint=disk.WRITE_AGAIN,
     )

@@ -36,7 +36,9 @@ def replacing(target: Path) -> Iterator[int]:
             partial.unlink(missing_ok=True)
             os.close(file)
     except OSError as error:
-        raise OutsideError(f"{target} cannot be written: {error.strerror}") from error
+        raise OutsideError(
+            f"{target} cannot be written: {error.strerror}", hint=disk.WRITE_AGAIN
+        ) from error
 
 
 def _fresh(target: Path) -> tuple[Path, int]:

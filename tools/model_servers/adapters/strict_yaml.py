@@ -22,14 +22,22 @@ _MAX_DIGITS = 300
 """More than any number of 64 bits has; int() takes its time over millions."""
 
 
+_CORRECT_IT = "correct the YAML"
+
+
 class UnreadableError(Exception):
     """The text is not a document; it says where."""
 
     def __init__(
-        self, message: str, *, line: int | None = None, column: int | None = None
+        self,
+        message: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        fix: str = _CORRECT_IT,
     ) -> None:
         super().__init__(message)
-        self.line, self.column = line, column
+        self.line, self.column, self.fix = line, column, fix
 
 
 def parse(text: str) -> tuple[Any, Places]:
@@ -63,10 +71,12 @@ def read(text: str, loader: Any) -> tuple[Any, Places]:
         return _Reader(yaml.parse(text, Loader=loader)).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        problem = str(error.problem or error.context or "it is not YAML")
         raise UnreadableError(
-            str(error.problem or error.context or "it is not YAML"),
+            problem,
             line=mark.line + 1 if mark else None,
             column=mark.column + 1 if mark else None,
+            fix="indent with spaces" if _A_TAB in problem else _CORRECT_IT,
         ) from error
     except yaml.YAMLError as error:  # an unprintable character, with no mark
         raise UnreadableError(str(error).splitlines()[0]) from error
@@ -131,7 +141,9 @@ class _Reader:
                 break
             key = _key(event)
             if key in mapping:
-                raise _unreadable(f"the key {key!r} is there twice", event)
+                raise _unreadable(
+                    f"the key {key!r} is there twice", event, fix="remove one of them"
+                )
             inner = f"{place}.{key}" if place else key
             self._places[inner] = _mark(event)
             mapping[key] = self._value(next(self._events), inner, depth)
@@ -226,9 +238,9 @@ def _refuse_tag(event: Any, looks_like: str) -> None:
     raise _unreadable(f"the tag {event.tag} is not read; leave it out", event)
 
 
-def _unreadable(message: str, event: Any) -> UnreadableError:
+def _unreadable(message: str, event: Any, **more: str) -> UnreadableError:
     line, column = _mark(event)
-    return UnreadableError(message, line=line, column=column)
+    return UnreadableError(message, line=line, column=column, **more)
 
 
 def _mark(event: Any) -> tuple[int, int]:
@@ -244,6 +256,9 @@ _NEEDS_CARE = re.compile(
     re.MULTILINE,
 )
 """What the two parsers may read differently, such as a tab; found by comparing them."""
+
+_A_TAB = r"'\t' that cannot start any token"
+"""In what PyYAML says of a line that is indented with a tab."""
 
 _YAML_TAG = "tag:yaml.org,2002:"
 _COLLECTIONS = {yaml.MappingStartEvent: "map", yaml.SequenceStartEvent: "seq"}

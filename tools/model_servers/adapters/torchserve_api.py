@@ -62,7 +62,10 @@ class TorchServeApi:
         names: list[str] = []
         start = "0"
         while start:
-            page = self._get(f"/models?limit={_PAGE}&next_page_token={start}")
+            page = self._get(
+                f"/models?limit={_PAGE}&next_page_token={start}",
+                "the models cannot be listed",
+            )
             names += [model["modelName"] for model in page["models"]]
             start = page.get("nextPageToken", "")
         return {name: self.describe(name) for name in sorted(names)}
@@ -74,10 +77,11 @@ class TorchServeApi:
         version it describes that one.
         """
         path = f"/models/{quote(name, safe='')}"
-        every = self._get(f"{path}/all", absent=[])
+        what = f"{name} cannot be described"
+        every = self._get(f"{path}/all", what, absent=[])
         if not every:
             return ()
-        default = self._get(path, absent=[{}])[0].get("modelVersion")
+        default = self._get(path, what, absent=[{}])[0].get("modelVersion")
         return tuple(
             sorted(
                 (_served(version, default) for version in every),
@@ -141,12 +145,18 @@ class TorchServeApi:
         )
         return answer.status, answer.data
 
-    def _get(self, path: str, *, absent: Any = None) -> Any:
+    def _get(self, path: str, what: str, *, absent: Any = None) -> Any:
         answer = self._request("GET", f"{self._management}{path}")
         if answer.status == 404 and absent is not None:
             return absent
+        if answer.status == 404:
+            raise OutsideError(
+                f"{what}: nothing is known as {path} at {self._management}",
+                hint="correct torchserve.management in the host profile; something "
+                "else answers at that address",
+            )
         if answer.status != 200:
-            raise _refusal(f"GET {path}", answer)
+            raise _refusal(what, answer)
         return _json(answer.data, path)
 
     def _send(

@@ -24,6 +24,7 @@ from types import MappingProxyType
 
 import urllib3
 
+from model_servers.adapters import disk
 from model_servers.errors import OutsideError, RequestError
 
 _START_S = 60.0
@@ -73,7 +74,8 @@ def torchserve(
 
     Raises:
         RequestError: TorchServe or Java is not installed.
-        OutsideError: a port is in use, or TorchServe ended or did not answer.
+        OutsideError: a port is in use, the logs cannot be written, or TorchServe
+            ended or did not answer.
     """
     java = _system_java() if system_java else _bundled_java()
     home = _torchserve_home()
@@ -82,8 +84,8 @@ def torchserve(
         temp = stack.enter_context(tempfile.TemporaryDirectory(prefix="ms-ts-"))
         ports = _ports(port)
         config = _write_config(Path(temp), model_store, ports, settings)
-        shutil.rmtree(logs, ignore_errors=True)
-        logs.mkdir(parents=True)
+        with disk.failures(f"the folder of logs {logs}"):
+            _make_empty(logs)
         console = stack.enter_context((logs / "console.log").open("wb"))
         process = subprocess.Popen(
             _command(java, home, config, temp),
@@ -110,6 +112,12 @@ def torchserve(
         )
         _wait_until_it_answers(process, addresses, logs / "console.log")
         yield addresses
+
+
+def _make_empty(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
 
 
 def _torchserve_home() -> Path:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model_servers.cli import render, wire
+from model_servers.cli import flags, render, wire
 from model_servers.core.names import Version
 from model_servers.errors import ExitStatus, RequestError
 from model_servers.journeys import archive as journey
@@ -31,10 +31,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 def add(commands: Commands) -> None:
     """Add the arguments of ``ms archive``."""
     text = "build a .mar from files outside the registry, as handler/build.sh"
-    command = commands.add_parser(
-        "archive", help=text, description=text, usage=_GUIDE, allow_abbrev=False
+    command = flags.command(
+        commands, "archive", archive, text, usage=_GUIDE, allow_abbrev=False
     )
-    command.set_defaults(run=archive)
     for flag, told in (
         ("model_name", "the name of the model in TorchServe"),
         ("model_file", "the Python file that calls handler_factory"),

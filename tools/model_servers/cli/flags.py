@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import NoReturn, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeAlias
 
 from model_servers.cli import settings
 from model_servers.core.guards import Override
+from model_servers.core.spelling import did_you_mean, nearest
 from model_servers.errors import ExitStatus
 
 
@@ -20,15 +21,30 @@ class Parser(argparse.ArgumentParser):
             ExitStatus.USAGE, f"ms: {message}\nhint: {self.prog} --help tells more\n"
         )
 
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """End because of arguments that nobody knows, and say what was meant."""
+        known = {flag.lstrip("-"): flag for flag in self._option_string_actions}
+        words = (word.partition("=")[0] for word in unknown if word.startswith("--"))
+        near = (nearest(word.lstrip("-"), known) for word in words)
+        meant = ", ".join(known[name] for name in near if name)
+        suggestion = f"; did you mean {meant}?" if meant else ""
+        self.error(f"unrecognized arguments: {' '.join(unknown)}{suggestion}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Say what was meant by a choice that there is not; argparse lists them all."""
+        if action.choices is not None and value not in action.choices:
+            meant = did_you_mean(str(value), map(str, action.choices), kind="ones")
+            raise argparse.ArgumentError(action, f"there is no {value!r}; {meant}")
+
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 Run: TypeAlias = Callable[[argparse.Namespace, settings.Settings], ExitStatus]
 
 
-def command(commands: Commands, name: str, run: Run, text: str) -> Parser:
+def command(commands: Commands, name: str, run: Run, text: str, **more: Any) -> Parser:
     """Add a command that is done by *run*; *text* is its help and description."""
-    added = commands.add_parser(name, help=text, description=text)
-    added.set_defaults(run=run)
+    added = commands.add_parser(name, help=text, description=text, **more)
+    added.set_defaults(run=run, refuse=added.refuse)
     return added
 
 

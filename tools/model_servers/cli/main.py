@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     arguments = sys.argv[1:] if arguments is None else arguments
-    options = parser(arguments).parse_args(arguments)
+    options, unknown = parser(arguments).parse_known_args(arguments)
+    if unknown:
+        options.refuse(unknown)
     # Ends that would skip the cleaning up are made to look like Ctrl-C.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, signal.default_int_handler)

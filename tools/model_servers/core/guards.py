@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from model_servers.core.changes import Plan, Sign
+from model_servers.core.changes import Plan, Register, Sign, Unregister
 
 if TYPE_CHECKING:
     from model_servers.core.host import HostState
@@ -61,3 +61,21 @@ def objections(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Obje
             f"the policy allows a share of {policy.max_changed_share:g}",
             override=Override.LARGE_CHANGE,
         )
+    silent = list(_silenced(plan, observed))
+    if silent and not observed.installed:
+        # A disk that is not mounted looks like one from which everything is gone.
+        yield Objection(
+            reason="no version is installed in the model store, but TorchServe answers "
+            f"with {', '.join(silent)}; model_store in the host profile is wrong, or "
+            "its disk is not mounted",
+            override=Override.DOWNTIME,
+        )
+
+
+def _silenced(plan: Plan, observed: HostState) -> Iterator[str]:
+    """Name the versions that answer and would be loaded anew."""
+    for one in plan.changes:
+        ready = {v.version for v in observed.served.get(one.name, ()) if v.is_ready}
+        goes = {a.version for a in one.actions if isinstance(a, Unregister)}
+        comes = {str(a.ref.version) for a in one.actions if isinstance(a, Register)}
+        yield from (f"{one.name}@{version}" for version in sorted(ready & goes & comes))

@@ -39,6 +39,14 @@ class HostFacts:
 
     prunable_bytes: int = 0
     unrecorded_trees: int = 0
+    python: str | None = None
+    """What the host profile names; None if it names none."""
+
+    python_error: str = ""
+    config: str | None = None
+    """What the host profile names; None if it names none."""
+
+    config_error: str = ""
     management: str
     key_file: str | None = None
     server_error: str = ""
@@ -60,6 +68,7 @@ def check(facts: HostFacts) -> list[Check]:
         _model_store(facts),
         *_layout(facts),
         *_disk(facts),
+        *_named_files(facts),
         _server(facts),
         *_version(facts),
         *_process(facts),
@@ -132,6 +141,27 @@ def _disk(facts: HostFacts) -> Iterator[Check]:
             name="lock",
             state=State.OK,
             found=f"process {facts.lock_holder} is at work here",
+        )
+
+
+def _named_files(facts: HostFacts) -> Iterator[Check]:
+    """Judge what is first needed when a model has requirements, or after a crash."""
+    if facts.python is not None:
+        yield _judged(
+            "python",
+            found=facts.python_error or facts.python,
+            expected="the Python of TorchServe's workers, for requirements of models",
+            is_good=not facts.python_error,
+            fix="correct torchserve.python in the host profile",
+        )
+    if facts.config is not None:
+        yield _judged(
+            "config",
+            found=facts.config_error or facts.config,
+            expected="the config that `ms sync boot` makes TorchServe's next start of",
+            is_good=not facts.config_error,
+            fix=f"ms sync install --print config.properties > {facts.config}; or "
+            "correct torchserve.config in the host profile",
         )
 
 

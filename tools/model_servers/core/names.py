@@ -31,12 +31,25 @@ def why_not_a_name(text: str) -> str | None:
         (TorchServe 0.12, TokenAuthorizationHandler.java:43).
     """
     if _NAME.fullmatch(text) is None:
-        return "it must be lower-case letters and digits, joined by single _ or -"
+        return (
+            "it must be lower-case letters and digits, joined by single _ or -, "
+            "a letter first"
+        )
     if len(text) > NAME_MAX_LENGTH:
         return f"it has {len(text)} characters; at most {NAME_MAX_LENGTH} are allowed"
     if text.startswith("token"):
         return "TorchServe cannot manage models whose name starts with 'token'"
     return None
+
+
+def like_a_name(text: str) -> str | None:
+    """Give a name that can be used and is like *text*, or None if there is none.
+
+    >>> like_a_name("My Network")
+    'my_network'
+    """
+    name = "_".join(re.findall("[a-z0-9]+", text.lower()))
+    return name if why_not_a_name(name) is None else None
 
 
 @dataclass(frozen=True, order=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_servers.core.checkpoint import CheckpointFacts
-from model_servers.core.names import why_not_a_name
+from model_servers.core.names import like_a_name, why_not_a_name
 from model_servers.core.scaffold import example as copies
 from model_servers.core.scaffold import plain, weights
 from model_servers.core.scaffold.documents import Order, Packed
@@ -104,9 +104,10 @@ class Init:
     def _check(self, order: Order) -> None:
         reason = why_not_a_name(order.name)
         if reason is not None:
+            near = like_a_name(order.name)
             raise RequestError(
                 f"{order.name!r} cannot name a model: {reason}",
-                hint="choose another name",
+                hint="choose another name" + (f", such as {near}" if near else ""),
             )
         self.registry.names()  # says so if there is no registry
         _check_text("summary", order.summary)

@@ -127,7 +127,7 @@ def history(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     if options.json:
         print(json.dumps([asdict(event) for event in events], indent=2))
     else:
-        print(report.history_text(events))
+        print(report.history_text(events, model=options.model))
     return ExitStatus.DONE
 
 

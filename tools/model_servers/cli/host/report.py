@@ -158,10 +158,10 @@ def status_mapping(status: HostStatus, state: HostState) -> dict[str, Any]:
     }
 
 
-def history_text(events: Sequence[Event]) -> str:
-    """Write what was done: a line each, oldest first."""
+def history_text(events: Sequence[Event], *, model: str | None) -> str:
+    """Write what was done, to one *model* or to all: a line each, oldest first."""
     if not events:
-        return "nothing was done on this host"
+        return f"nothing was done {f'to {model} ' if model else ''}on this host"
     rows = [
         [one.when, one.who, one.what, one.model, _moved(one), visible(one.why)]
         for one in events
@@ -172,6 +172,8 @@ def history_text(events: Sequence[Event]) -> str:
 def _moved(event: Event) -> str:
     if event.before == event.after or event.before is None:
         return event.after or ""
+    if event.what == "unpinned":
+        return event.before
     return f"{event.before} -> {event.after or 'nothing'}"
 
 

@@ -125,5 +125,10 @@ def look_at_host(settings: Settings, host: HostProfile) -> LookAtHost:
         trees=LocalTrees(path, python=python_of(host)),
         prune=prune(host, temp=None),
         probe=_Probe(),
-        machine=HostMachine(path, management=host.management),
+        machine=HostMachine(
+            path,
+            management=host.management,
+            python=python_of(host),
+            config=host.config,
+        ),
     )

@@ -45,9 +45,15 @@ def profile(settings: Settings) -> HostProfile:
             f"there is no host profile {path}",
             hint="write it (docs/host-profile.md), or name it with --profile",
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise RequestError(
-            f"the host profile {path} cannot be read: {error}"
+            f"the host profile {path} cannot be read: {error.strerror}",
+            hint="correct its permissions, or name another with --profile",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RequestError(
+            f"the host profile {path} cannot be read: byte {error.start} is not UTF-8",
+            hint="save the file as UTF-8",
         ) from error
     document, findings = documents.load(
         text, schema="sync", path=path.name, shown_as=str(path)

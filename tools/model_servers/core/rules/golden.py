@@ -28,7 +28,8 @@ def cases(subject: Subject) -> Iterator[Finding]:
             Code.GOLDEN,
             f"there is no golden case in {golden!r}",
             where="golden" if "golden" in subject.model.data else "",
-            fix=f"record a request and its answer in {golden}/<case>.yaml",
+            fix=f"record a request and its answer in {golden}/<case>.yaml: "
+            f"ms golden {contribution.name} --add CASE --body JSON",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from model_servers.core.findings import Code, Finding
-from model_servers.core.names import why_not_a_name
+from model_servers.core.names import like_a_name, why_not_a_name
 from model_servers.core.rules.subject import Subject
 
 
@@ -14,18 +14,23 @@ def name(subject: Subject) -> Iterator[Finding]:
     found, directory = subject.spec.name, subject.contribution.name
     reason = why_not_a_name(found)
     if reason is not None:
+        near = like_a_name(found)
+        such = f", such as {near}" if near else ""
         yield subject.in_model(
             Code.NAME,
             f"{found!r} cannot name a model: {reason}",
             where="name",
-            fix="choose another name, and rename the directory to it",
+            fix=f"choose another name{such}, and rename the directory to it",
         )
     if found != directory:
+        is_name = why_not_a_name(directory) is None
         yield subject.in_model(
             Code.NAME,
             f"name is {found!r}, but the directory is {directory!r}",
             where="name",
-            fix=f"write `name: {directory}` or rename the directory",
+            fix=f"write `name: {directory}` or rename the directory"
+            if is_name
+            else "rename the directory",
         )
 
 

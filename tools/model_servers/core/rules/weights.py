@@ -28,7 +28,8 @@ def checkpoint(subject: Subject) -> Iterator[Finding]:
             f"{path!r} has {facts.size_bytes} bytes, model.yaml declares "
             f"{declared.size_bytes}",
             where="checkpoint.size",
-            fix="restore the checkpoint, or declare its size",
+            fix="restore the checkpoint, or declare its size: "
+            f"ms lock {subject.spec.name}",
         )
     elif subject.digest(path) != declared.sha256:
         yield subject.in_model(
@@ -36,7 +37,8 @@ def checkpoint(subject: Subject) -> Iterator[Finding]:
             f"{path!r} has sha256 {subject.digest(path)}, model.yaml declares "
             f"{declared.sha256}",
             where="checkpoint.sha256",
-            fix="restore the checkpoint, or declare its sha256",
+            fix="restore the checkpoint, or declare its sha256: "
+            f"ms lock {subject.spec.name}",
         )
 
 

@@ -30,6 +30,12 @@ class Machine(Protocol):
     def lock_holder(self) -> str:
         """Name the process that is at work on it; empty if there is none."""
 
+    def python_error(self) -> str:
+        """Say why the Python of the workers cannot be run; empty if it can."""
+
+    def config_error(self) -> str:
+        """Say why TorchServe's config cannot be read; empty if it can."""
+
     def frontend(self) -> Frontend | None:
         """Give the TorchServe that registers from it, if it is seen."""
 
@@ -70,6 +76,10 @@ class LookAtHost:
             if is_there and not server_error
             else 0,
             unrecorded_trees=len(self.trees.unrecorded()) if is_there else 0,
+            python=self.profile.python,
+            python_error=self.machine.python_error(),
+            config=self.profile.config,
+            config_error=self.machine.config_error(),
             management=self.profile.management,
             key_file=self.profile.key_file,
             server_error=server_error,
