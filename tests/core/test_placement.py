@@ -12,6 +12,7 @@ from model_servers.core.placement import (
     Misfit,
     Placement,
     ask,
+    context_seen_mib,
     place,
     tenant,
     tenant_seen,
@@ -232,3 +233,25 @@ def test_a_registered_version_is_where_its_processes_are(processes, device_ids, 
     )
 
     assert seen.device_mib == held
+
+
+@pytest.mark.parametrize(
+    ("changes", "held", "seen"),
+    [
+        pytest.param({}, ({7: 1650}, {8: 1900}), 900, id="the most of all workers"),
+        pytest.param({}, ({7: 400}, {}), 0, id="tensors that have not come yet"),
+        pytest.param({}, ({}, {9: 5000}), 0, id="somebody else"),
+        pytest.param({"is_estimated": True}, ({7: 1900}, {}), 0, id="nothing capped"),
+    ],
+)
+def test_what_workers_hold_beside_their_tensors_is_seen(changes, held, seen):
+    gpus = Gpus(
+        devices=tuple(
+            Device(index=i, total_mib=9000, free_mib=9000, processes=one)
+            for i, one in enumerate(held)
+        )
+    )
+
+    asked = replace(ASK, tensors_mib=1000, **changes)
+
+    assert context_seen_mib(asked, gpus, pids=[7, 8]) == seen

@@ -112,6 +112,27 @@ def test_a_running_version_keeps_what_it_was_promised(
     )
 
 
+def test_a_worker_that_holds_more_beside_its_tensors_tells_of_the_next_version(
+    host: Host, gpus: Simulated
+) -> None:
+    (pid,) = serve(host, CAT_1)
+    gpus.shows([(4000, 1900)], processes=[(0, pid, 1900)])
+
+    _, admission = admit(host, {"cat": "2.0.0"})
+
+    assert admission.refused["cat"].details[0] == "1 worker of 1000 + 900 MiB each"
+
+    gpus.shows([(5000, 1900)], processes=[(0, pid, 1900)])
+    _, admission = admit(host, {"cat": "2.0.0", "dog": "1.0.0"})
+
+    found = admission.placements()
+    # Nobody else pays for it.
+    assert {key[0]: one.worker_mib for key, one in found.items()} == {
+        "cat": 1900,
+        "dog": 1600,
+    }
+
+
 def test_a_new_version_stays_on_the_gpu_of_the_old_one(
     host: Host, gpus: Simulated
 ) -> None:

@@ -109,6 +109,17 @@ def ask(
     )
 
 
+def context_seen_mib(asked: Ask, gpus: Gpus, *, pids: Sequence[int]) -> int:
+    """Say what a worker holds beside the tensors it may have: the most that is seen.
+
+    0 where the driver shows no process, or nothing is declared and so nothing capped.
+    """
+    if asked.is_estimated:
+        return 0
+    held = [device.processes.get(pid, 0) for device in gpus.devices for pid in pids]
+    return max([0, *(mib - asked.tensors_mib for mib in held)])
+
+
 def place(
     wanted: Ask,
     gpus: Gpus,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from model_servers.core import admission
 from model_servers.core.admission import Admission, Admitted, Candidate
 from model_servers.core.entries import layout_of
-from model_servers.core.gpus import HEADROOM_MIB, Gpus, Tenant, visible
-from model_servers.core.host import Desired, HostState, Refusal, Wanted
-from model_servers.core.names import Ref
+from model_servers.core.gpus import HEADROOM_MIB, Gpus, visible
+from model_servers.core.host import Desired, HostState, Refusal, ServedVersion, Wanted
 from model_servers.core.overlay import DEVICE_IDS, changes_only_workers
-from model_servers.core.placement import CONTEXT_MIB, Ask, Misfit, ask, tenant_seen
+from model_servers.core.placement import (
+    CONTEXT_MIB,
+    Ask,
+    Misfit,
+    ask,
+    context_seen_mib,
+    tenant_seen,
+)
 from model_servers.core.profile import Update
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
@@ -68,8 +74,14 @@ class Admit:
         if not any(_coming(one, observed) for one in desired.values()):
             return desired, Admission()
         gpus = self._gpus(observed)
+        registered = list(self._registered(observed)) if gpus.devices else []
         asked = {
-            name: self._candidate(name, desired.get(name), observed)
+            name: self._candidate(
+                name,
+                desired.get(name),
+                observed,
+                context_mib=self._context_mib(name, registered, gpus),
+            )
             for name in sorted(desired.keys() | observed.managed())
         }
         found = admission.admit(
@@ -78,7 +90,10 @@ class Admit:
                 for name, one in asked.items()
             ],
             gpus,
-            list(self._tenants(observed, gpus)) if gpus.devices else [],
+            [
+                tenant_seen(one, gpus, pids=served.pids, device_ids=served.device_ids)
+                for one, served in registered
+            ],
             allow_downtime=allow_downtime,
         )
         return {
@@ -105,7 +120,7 @@ class Admit:
             ),
         )
 
-    def _tenants(self, observed: HostState, gpus: Gpus) -> Iterator[Tenant]:
+    def _registered(self, observed: HostState) -> Iterator[tuple[Ask, ServedVersion]]:
         """Yield the versions on the server that are on GPUs, or may be.
 
         What others registered has promised nothing; what it holds counts.
@@ -114,14 +129,38 @@ class Admit:
             served = observed.find(ref)
             if served is None:
                 continue
-            asked = self._read(ref, self.model_store.serving(ref), archive_bytes=0)
+            asked = ask(
+                ref.name,
+                str(ref.version),
+                self.model_store.serving(ref),
+                archive_bytes=0,
+                context_mib=self.context_mib,
+            )
             if asked is not None:
-                yield tenant_seen(
-                    asked, gpus, pids=served.pids, device_ids=served.device_ids
-                )
+                yield asked, served
+
+    def _context_mib(
+        self, name: str, registered: Iterable[tuple[Ask, ServedVersion]], gpus: Gpus
+    ) -> int:
+        """Say what a worker of a model takes beside tensors: more if more is seen.
+
+        Only its own workers tell: one that holds more than it should must not take
+        the room of others.
+        """
+        seen_mib = (
+            context_seen_mib(asked, gpus, pids=served.pids)
+            for asked, served in registered
+            if asked.name == name
+        )
+        return max([self.context_mib, *seen_mib])
 
     def _candidate(
-        self, name: str, wanted: Wanted | Refusal | None, observed: HostState
+        self,
+        name: str,
+        wanted: Wanted | Refusal | None,
+        observed: HostState,
+        *,
+        context_mib: int,
     ) -> Candidate | Refusal:
         served = [one.version for one in observed.served.get(name, ())]
         if wanted is None:
@@ -130,7 +169,9 @@ class Admit:
             return wanted
         coming = _coming(wanted, observed)
         try:
-            asks = [self._ask(release, wanted, observed) for release in coming]
+            asks = [
+                self._ask(release, wanted, observed, context_mib) for release in coming
+            ]
         except RefusedError as error:
             return Refusal(reason=str(error), hint=error.hint)
         kept = {str(release.ref.version) for release in wanted.releases}
@@ -143,11 +184,17 @@ class Admit:
             update=wanted.update,
         )
 
-    def _ask(self, release: Release, wanted: Wanted, observed: HostState) -> Ask | None:
+    def _ask(
+        self, release: Release, wanted: Wanted, observed: HostState, context_mib: int
+    ) -> Ask | None:
         """Read what a version's own model config asks, and this host's profile."""
-        serving = self._released(release, observed).with_overlay(wanted.overlay)
-        size_bytes = release.archive.size_bytes
-        return self._read(release.ref, serving, archive_bytes=size_bytes)
+        return ask(
+            release.ref.name,
+            str(release.ref.version),
+            self._released(release, observed).with_overlay(wanted.overlay),
+            archive_bytes=release.archive.size_bytes,
+            context_mib=context_mib,
+        )
 
     def _released(self, release: Release, observed: HostState) -> Serving:
         """Read a version's own model config: from the disk if it is here."""
@@ -157,15 +204,6 @@ class Admit:
         read_range = ReleasedBytes(self.store, release).read_range
         with unless_given(self.store, f"the model config of {release.ref}"):
             return self.read_config(release, read_range)
-
-    def _read(self, ref: Ref, serving: Serving, *, archive_bytes: int) -> Ask | None:
-        return ask(
-            ref.name,
-            str(ref.version),
-            serving,
-            archive_bytes=archive_bytes,
-            context_mib=self.context_mib,
-        )
 
 
 def _coming(wanted: Wanted | Refusal, observed: HostState) -> list[Release]:
