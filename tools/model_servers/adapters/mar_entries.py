@@ -31,7 +31,12 @@ from model_servers.adapters.mar_layout import Layout as Zip
 from model_servers.adapters.releases import read_record
 from model_servers.adapters.replacing import replacing
 from model_servers.adapters.requirements import Requirements
-from model_servers.adapters.tree_files import HOME, Entry, manifest, overlaid_config
+from model_servers.adapters.tree_files import (
+    HOME,
+    Entry,
+    manifest_model,
+    overlaid_config,
+)
 from model_servers.core.contribution import Digests
 from model_servers.core.entries import Layout, ref_of
 from model_servers.core.layout import MANIFEST, RELEASE_MEMBER
@@ -169,7 +174,7 @@ class MarEntries:
 
     def _packages(self, tree: Path) -> Path | None:
         """Give the folder with what a tree requires, if it requires anything."""
-        name = manifest(tree)["model"].get("requirementsFile")
+        name = manifest_model(tree).get("requirementsFile")
         return None if name is None else self._requirements.installed(tree / name)
 
     def _spare_others(self, ref: Ref, archive: Archive) -> None:

@@ -29,7 +29,6 @@ from model_servers.adapters import (
     copying,
     delta,
     disk,
-    documents,
     released_config,
     tree_files,
 )
@@ -43,7 +42,6 @@ from model_servers.core.delta import Place, Wanted, missing_bytes, places_in_tre
 from model_servers.core.entries import Layout, ref_of
 from model_servers.core.golden import GoldenCase
 from model_servers.core.host import Installed
-from model_servers.core.layout import GOLDEN_FOLDER
 from model_servers.core.names import Ref
 from model_servers.core.overlay import Overlay
 from model_servers.core.release import Release
@@ -135,12 +133,12 @@ class LocalModelStore:
     ) -> bool:
         """Say whether this host lacks the packages that *release* requires."""
         tree = self._trees / release.archive.sha256
-        manifest = (
-            tree_files.manifest(tree)
+        model = (
+            tree_files.manifest_model(tree)
             if tree.is_dir()
-            else released_config.manifest(release, read_range)
+            else released_config.manifest(release, read_range)["model"]
         )
-        named = manifest["model"].get("requirementsFile")
+        named = model.get("requirementsFile")
         return any(
             member.path == named and not self._requirements.has(member.sha256)
             for member in release.archive.members
@@ -215,15 +213,7 @@ class LocalModelStore:
 
     def golden_cases(self, ref: Ref) -> list[GoldenCase]:
         """Read the golden cases of an installed release."""
-        folder = self._tree(ref) / GOLDEN_FOLDER
-        return [
-            GoldenCase.from_mapping(
-                case.stem,
-                documents.parse(case.read_text("utf-8"))[0],
-                read=lambda name: (folder / name).read_bytes(),
-            )
-            for case in sorted(folder.glob("*.yaml"))
-        ]
+        return tree_files.golden_cases(self._tree(ref))
 
     def mark_answered(self, ref: Ref) -> None:
         """Remember that *ref* has answered its golden requests on this host."""
@@ -337,8 +327,12 @@ class LocalModelStore:
         Interrupted, verified segments stay in the partial tree and are used again.
         """
         partial = tree.with_name(f".partial-{tree.name}")
-        shared = self._local_members()
-        members = release.archive.members
+        local, members = self._local_members(), release.archive.members
+        shared = {
+            one.sha256: local[one.sha256]
+            for one in members
+            if one.sha256 in local and tree_files.is_whole(local[one.sha256], one)
+        }
         brought = [member for member in members if member.sha256 not in shared]
         files = delta.Files(lengths={str(partial / m.path): m.length for m in brought})
         self._trees.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,12 @@ from pathlib import Path
 from model_servers.adapters import copying, disk
 from model_servers.adapters.entries import why_unusable
 from model_servers.adapters.requirements import Requirements
-from model_servers.adapters.tree_files import HOME, Entry, manifest, overlaid_config
+from model_servers.adapters.tree_files import (
+    HOME,
+    Entry,
+    manifest_model,
+    overlaid_config,
+)
 from model_servers.core.entries import Layout
 from model_servers.core.layout import RELEASE_MEMBER
 from model_servers.core.names import Ref
@@ -95,7 +100,7 @@ class WorkEntries:
         shutil.copyfile(tree.with_suffix(".json"), partial / RELEASE_MEMBER)
         if overlay:
             _write_overlay(tree, partial, overlay)
-        requirements = manifest(tree)["model"].get("requirementsFile")
+        requirements = manifest_model(tree).get("requirementsFile")
         if requirements is not None:
             self._add_packages(tree / requirements, partial)
         disk.sync(partial)
@@ -120,9 +125,10 @@ class WorkEntries:
 
 
 def _read_overlay(work: Path) -> Overlay:
+    """Give what was changed; nothing too if that has rotted, so that it comes anew."""
     try:
         overlay: Overlay = json.loads((work / _OVERLAY).read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return {}
     return overlay
 

@@ -126,7 +126,11 @@ class ModelStore(Protocol):
         """Take an installed release off the disk; done if it is not there."""
 
     def serving(self, ref: Ref) -> Serving:
-        """Read what an installed release asks of TorchServe on this host."""
+        """Read what an installed release asks of TorchServe on this host.
+
+        Raises:
+            OutsideError: its files have rotted; so too below.
+        """
 
     def released_serving(self, ref: Ref) -> Serving:
         """Read what it asks on any host."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from model_servers.core.admission import Admission, Admitted, Candidate
 from model_servers.core.entries import layout_of
 from model_servers.core.gpus import HEADROOM_MIB, Gpus, visible
 from model_servers.core.host import Desired, HostState, Refusal, ServedVersion, Wanted
+from model_servers.core.names import Ref
 from model_servers.core.overlay import DEVICE_IDS, changes_only_workers
 from model_servers.core.placement import (
     CONTEXT_MIB,
@@ -129,10 +131,14 @@ class Admit:
             served = observed.find(ref)
             if served is None:
                 continue
+            serving = Serving()
+            # Of one that has rotted, what it holds counts.
+            with suppress(OutsideError):
+                serving = self.model_store.serving(ref)
             asked = ask(
                 ref.name,
                 str(ref.version),
-                self.model_store.serving(ref),
+                serving,
                 archive_bytes=0,
                 context_mib=self.context_mib,
             )
@@ -200,10 +206,17 @@ class Admit:
         """Read a version's own model config: from the disk if it is here."""
         installed = observed.installed.get(release.ref)
         if installed and installed.sha256 == release.archive.sha256:
-            return self.model_store.released_serving(release.ref)
+            return self._on_disk(release.ref)
         read_range = ReleasedBytes(self.store, release).read_range
         with unless_given(self.store, f"the model config of {release.ref}"):
             return self.read_config(release, read_range)
+
+    def _on_disk(self, ref: Ref) -> Serving:
+        try:
+            return self.model_store.released_serving(ref)
+        except OutsideError as error:
+            reason = f"the model config of {ref} cannot be read: {error}"
+            raise RefusedError(reason, hint=error.hint) from error
 
 
 def _coming(wanted: Wanted | Refusal, observed: HostState) -> list[Release]:
