@@ -179,6 +179,21 @@ def test_a_profile_that_is_wrong_for_a_while_does_not_end_it(watch, profile, tmp
     assert process.poll() is None
 
 
+def test_a_model_that_is_refused_is_told_with_what_to_do(watch, profile, tmp_path):
+    document = json.loads(profile.read_text())
+    profile.write_text(json.dumps({**document, "models": {"absent": "1.0"}}))
+
+    process = watch("--metrics-file", tmp_path / "ms.prom")
+    text = awaited(tmp_path / "ms.prom", rounds("refused"))
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=LIMIT_S)
+
+    assert process.returncode == 0, err
+    assert value(text, "model_servers_sync_refused_models") == 1
+    assert "ms: absent stays as it is: absent@1.0 is not released in " in err
+    assert "hint: publish it with `ms publish absent`" in err
+
+
 def test_metrics_can_be_asked_for():
     with metrics_out.served(0, lambda: "up 1\n") as port:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:

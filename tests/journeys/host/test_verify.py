@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from fakes.small_host import Host
 from model_servers.adapters.trees import LocalTrees
 from model_servers.core.entries import Layout
 from model_servers.core.names import Ref
-from model_servers.core.release import Release
+from model_servers.core.release import Release, release_key
 from model_servers.errors import OutsideError
 from model_servers.journeys.host.verify import Report, Rot, Verify
 from zoo import checkpoint_of
@@ -239,6 +240,21 @@ def test_a_damaged_record_is_written_anew(host: Host, text: bytes | None) -> Non
 
     assert report.rots == [Rot(ref="dog@1.0.0", members=("release.json",))]
     assert record.read_bytes() == dog.to_bytes()
+
+
+def test_a_record_that_only_a_newer_ms_can_read_stops_no_other(host: Host) -> None:
+    dog, cat = host.release(DOG), host.release(CAT_1)
+    tree(host, dog).with_suffix(".json").unlink()
+    rot(tree(host, cat) / member(cat, "checkpoint.pt"))
+    key = release_key(DOG)
+    newer = {**json.loads(host.store.objects[key]), "schema": 2}
+    host.store.objects[key] = json.dumps(newer).encode()
+
+    report = verify(host)
+
+    assert [one.ref for one in report.unmended] == ["dog@1.0.0"]
+    assert "schema is 2" in report.unmended[0].error
+    assert verify(host).rots == report.unmended
 
 
 def test_an_interrupted_mending_goes_on(

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
-from model_servers.errors import ModelServersError, OutsideError
+from model_servers.errors import ModelServersError
 from model_servers.journeys.released_bytes import ReleasedBytes
 from model_servers.ports import Chunks, OnBytes, Releases, Store
 
@@ -184,7 +184,7 @@ class Verify:
             return "nothing is served from it; ms sync prune takes it away"
         try:
             release = self.releases.find(ref)
-        except OutsideError as error:
+        except ModelServersError as error:
             return str(error)
         if release is None or release.archive.sha256 != sha256:
             return f"the store has no release {ref} with this digest"
