@@ -66,6 +66,9 @@ class Proxy:
     faults: dict[str, deque[Fault | Refusal]] = field(default_factory=dict)
     """By method: what happens to the next answers to it."""
 
+    broken: dict[str, Fault | Refusal] = field(default_factory=dict)
+    """By the end of a path: what happens to every answer to GET."""
+
     dropped_headers: set[str] = field(default_factory=set)
     """Request headers, in lower case, that the server never hears of."""
 
@@ -84,7 +87,10 @@ class Proxy:
         """Say what happens to the next requests of *method*."""
         self.faults.setdefault(method, deque()).extend(faults)
 
-    def fault(self, method: str) -> Fault | Refusal | None:
+    def fault(self, method: str, path: str) -> Fault | Refusal | None:
+        for end, fault in self.broken.items():
+            if method == "GET" and path.partition("?")[0].endswith(end):
+                return fault
         waiting = self.faults.get(method)
         return waiting.popleft() if waiting else None
 
@@ -129,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         number = next(self.server.proxy.numbers)
         self.server.proxy.before(number)
-        fault = self.server.proxy.fault(self.command)
+        fault = self.server.proxy.fault(self.command, self.path)
         if fault is Fault.RESET:
             self._reset()
             return

@@ -263,6 +263,34 @@ def test_a_store_that_fails_or_lies_leaves_the_old_version_answering(
     assert clients.failed() == []
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Refusal(500, "InternalError"), "answered InternalError: "),
+        (Refusal(403, "AccessDenied"), "answered AccessDenied: "),
+        (Fault.CUT, "cannot be reached: "),
+    ],
+)
+def test_one_object_that_the_store_cannot_give_refuses_its_model(
+    host: Host,
+    behind: Proxy,
+    capsys: pytest.CaptureFixture[str],
+    fault: Fault | Refusal,
+    reason: str,
+) -> None:
+    old, new = ask_for_the_other(host)
+    behind.broken[f"/models/cat/{new}/release.json"] = fault
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep", lambda seconds: None)  # between tries
+
+        assert host.sync() == 4
+
+    said = capsys.readouterr().err
+    assert f"ms: cat stays as it is: cat@{new} cannot be read: " in said
+    assert reason in said
+    assert host.served() == [(old, True)]
+
+
 def test_a_second_sync_on_the_host_refuses_and_names_the_first(
     host: Host, capsys: pytest.CaptureFixture[str]
 ) -> None:
