@@ -240,7 +240,6 @@ def test_a_torchserve_that_never_answers_is_stopped_with_its_children(
 ) -> None:
     _fake_java(tmp_path, monkeypatch, "trap '' TERM; sleep 600 & sleep 600")
     monkeypatch.setattr(torchserve_process, "_START_S", 0.3)
-    monkeypatch.setattr(torchserve_process, "_STOP_S", 0.1)
     logs = tmp_path / "logs"
 
     with (

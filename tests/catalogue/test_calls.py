@@ -5,12 +5,12 @@ import shutil
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 
 from model_servers.core.golden import GoldenCase, Request
 from model_servers.core.site.calls import ending, example
+from servers.answering import answering
 
 BODIES = [
     b"[1, 2.5]",
@@ -44,12 +44,8 @@ def heard():
 
     asked = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield asked, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with answering(server):
+        yield asked, f"http://127.0.0.1:{server.server_port}"
 
 
 def made(body, content_type="text/plain"):

@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 import struct
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from servers.answering import answering
 
 Answers = Mapping[str, "bytes | str | int | Shaky"]
 """By path: the body, where to redirect to, or a status of an error."""
@@ -114,14 +115,8 @@ def https(folder: Path, answers: Answers) -> Iterator[tuple[str, Path]]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with answering(server):
         yield f"localhost:{server.server_port}", certificate
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:

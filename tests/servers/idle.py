@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from servers.answering import answering
 
 
 class _Idle(BaseHTTPRequestHandler):
@@ -26,11 +27,5 @@ class _Idle(BaseHTTPRequestHandler):
 def idle_torchserve() -> Iterator[str]:
     """Run one for as long as the block takes, and give its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Idle)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with answering(server):
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -6,7 +6,6 @@ import http.client
 import itertools
 import socket
 import struct
-import threading
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from servers.answering import answering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,14 +106,8 @@ def proxy(upstream: str) -> Iterator[Proxy]:
     server = _Server(("127.0.0.1", 0), _Handler)
     server.upstream = urlsplit(upstream).netloc
     server.proxy = Proxy(endpoint_url=f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
+    with answering(server):
         yield server.proxy
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Server(ThreadingHTTPServer):

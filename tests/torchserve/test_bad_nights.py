@@ -37,9 +37,30 @@ BOUNDARIES = 12
 VERSIONS = {"1.1": "1.2", "1.2": "1.1"}
 
 
-BOTH_LAYOUTS = pytest.mark.parametrize(
-    "host", Layout, indirect=True, ids=lambda layout: layout.value
-)
+IN_ARCHIVES = {"test_a_disk_that_is_full_leaves_the_old_version_answering"}
+"""Tests that are tried in archives; in a soak, in both layouts."""
+
+SOAKED = {
+    *IN_ARCHIVES,
+    "test_killed_anywhere_clients_are_answered_and_the_next_apply_ends_it",
+}
+
+
+def is_soak(kills: int) -> bool:
+    """Say whether every place is tried, and not only some."""
+    return kills > 2 * BOUNDARIES
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Choose the layouts of the hosts of a test; most are tried in folders alone."""
+    name = metafunc.function.__name__
+    layouts = list(Layout) if name in SOAKED else []
+    if not is_soak(metafunc.config.getoption("--kills")):
+        layouts = [Layout.MAR] if name in IN_ARCHIVES else []
+    if layouts:
+        metafunc.parametrize(
+            "host", layouts, indirect=True, ids=lambda layout: layout.value
+        )
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +147,6 @@ def test_no_request_fails_while_versions_change_back_and_forth(
     assert {one.version for one in clients.answers} == set(VERSIONS)
 
 
-@BOTH_LAYOUTS
 def test_killed_anywhere_clients_are_answered_and_the_next_apply_ends_it(
     host: Host, kills: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,7 +159,7 @@ def test_killed_anywhere_clients_are_answered_and_the_next_apply_ends_it(
     assert boundaries == BOUNDARIES
     places = [("action", at) for at in range(1, boundaries + 1)]
     places = [chance.choice(places) for _ in range(kills // 2)]
-    if kills > 2 * boundaries:
+    if is_soak(kills):
         places[:boundaries] = [("action", at) for at in range(1, boundaries + 1)]
     places += [("event", chance.randint(1, events)) for _ in range(kills - len(places))]
     ends: Counter[int] = Counter()
@@ -168,7 +188,7 @@ def test_torchserve_killed_meanwhile_comes_back_with_a_version_and_can_be_change
 ) -> None:
     # The odd boundaries are the beginnings of actions.
     steps = range(1, BOUNDARIES, 2)
-    for at in steps if kills > 2 * BOUNDARIES else [steps[3]]:
+    for at in steps if is_soak(kills) else [steps[3]]:
         old, new = ask_for_the_other(host)
         process = host.child("wait-at-action", at)
         assert process.stdout is not None
@@ -188,24 +208,6 @@ def test_torchserve_killed_meanwhile_comes_back_with_a_version_and_can_be_change
             assert_converges(host, capsys)
         assert host.served() == [(new, True)]
         assert clients.failed() == []
-
-
-@BOTH_LAYOUTS
-def test_a_disk_that_is_full_leaves_the_old_version_answering(
-    host: Host, kills: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    chance = random.Random(kills)
-    with Clients(host.url) as clients:
-        for at in [1, *(chance.randint(2, 60) for _ in range(kills // 4))]:
-            old, new = ask_for_the_other(host)
-            process = host.child("full-at-event", at)
-            _, err = process.communicate()
-            assert process.returncode == 3, (at, err)
-            assert "Traceback" not in err
-            assert old in dict(host.served())
-            assert_converges(host, capsys)
-            assert clients.failed() == [], at
-    assert host.served() == [(new, True)]
 
 
 FAULTS = [
@@ -340,3 +342,21 @@ def test_two_hosts_follow_two_channels_of_one_store(
     capsys.readouterr()
     assert host.sync("history", "--json") == 0
     assert json.loads(capsys.readouterr().out)[-1]["why"] == "stable"
+
+
+# The last one, as its host is another.
+def test_a_disk_that_is_full_leaves_the_old_version_answering(
+    host: Host, kills: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(kills)
+    with Clients(host.url) as clients:
+        for at in [1, *(chance.randint(2, 60) for _ in range(max(1, kills // 4)))]:
+            old, new = ask_for_the_other(host)
+            process = host.child("full-at-event", at)
+            _, err = process.communicate()
+            assert process.returncode == 3, (at, err)
+            assert "Traceback" not in err
+            assert old in dict(host.served())
+            assert_converges(host, capsys)
+            assert clients.failed() == [], at
+    assert host.served() == [(new, True)]

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 from benchmarks.releases.measured import Run, best
 from benchmarks.sync.stores import BUCKET, Bench
 from model_servers.adapters.model_store import LocalModelStore
 from model_servers.adapters.releases import read_release
 from model_servers.core.names import Ref
+from servers.answering import answering
 from servers.proxy import proxy
 from zoo import make_model
 
@@ -95,14 +95,8 @@ def _serving(names: list[str]) -> Iterator[str]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with answering(server):
         yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _described(name: str) -> list[dict[str, object]]:

@@ -35,6 +35,8 @@ import os
 import threading
 from model_servers.adapters.local_store import LocalStore
 from model_servers.cli.main import run
+from model_servers.journeys.host import ahead
+ahead._GRACE_S = 0.5
 chunks = LocalStore.chunks
 def hanging(self, key, offset, length, *, token=None):
     is_fetch = threading.current_thread() is not threading.main_thread()

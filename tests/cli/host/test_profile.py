@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import pytest
 
 from model_servers.cli.main import main
+from servers.answering import answering
 
 
 @pytest.fixture
@@ -44,10 +44,9 @@ def elsewhere():
         def log_message(self, *_):
             """Keep quiet."""
 
-    with HTTPServer(("127.0.0.1", 0), Nothing) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+    server = HTTPServer(("127.0.0.1", 0), Nothing)
+    with answering(server):
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_a_profile_in_another_encoding_says_how_to_save_it(status):
