@@ -34,6 +34,12 @@ class Objection:
 
 def objections(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Objection]:
     """Yield what speaks against a plan as a whole."""
+    yield from _too_much(plan, observed, policy)
+    yield from _empty_model_store(plan, observed)
+
+
+def _too_much(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Objection]:
+    """Object to more removals and changes than the policy allows."""
     managed = observed.managed()
     served = len(managed)
     gone = [one.name for one in plan.changes if one.sign is Sign.REMOVE]
@@ -61,9 +67,15 @@ def objections(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Obje
             f"the policy allows a share of {policy.max_changed_share:g}",
             override=Override.LARGE_CHANGE,
         )
+
+
+def _empty_model_store(plan: Plan, observed: HostState) -> Iterator[Objection]:
+    """Object to loading anew what answers, as nothing of it is on the disk.
+
+    A disk that is not mounted looks like one from which everything is gone.
+    """
     silent = list(_silenced(plan, observed))
     if silent and not observed.installed:
-        # A disk that is not mounted looks like one from which everything is gone.
         yield Objection(
             reason="no version is installed in the model store, but TorchServe answers "
             f"with {', '.join(silent)}; model_store in the host profile is wrong, or "
