@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from model_servers.core.changes import Plan, Register, Sign, Unregister
+from model_servers.core.spelling import nearest
 
 if TYPE_CHECKING:
     from model_servers.core.host import HostState
@@ -35,6 +36,7 @@ class Objection:
 def objections(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Objection]:
     """Yield what speaks against a plan as a whole."""
     yield from _too_much(plan, observed, policy)
+    yield from _misspelt(plan)
     yield from _empty_model_store(plan, observed)
 
 
@@ -67,6 +69,20 @@ def _too_much(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Objec
             f"the policy allows a share of {policy.max_changed_share:g}",
             override=Override.LARGE_CHANGE,
         )
+
+
+def _misspelt(plan: Plan) -> Iterator[Objection]:
+    """Object to losing a model because its name is written in another way now."""
+    gone = [one.name for one in plan.changes if one.sign is Sign.REMOVE]
+    for one in plan.changes:
+        is_nowhere = one.sign is Sign.REFUSE and one.before is None
+        near = nearest(one.name, gone) if is_nowhere else None
+        if near is not None:
+            yield Objection(
+                reason=f"{near} would go, and the host profile asks for {one.name}, "
+                f"which cannot be had: {one.reason}",
+                override=Override.LARGE_CHANGE,
+            )
 
 
 def _empty_model_store(plan: Plan, observed: HostState) -> Iterator[Objection]:
