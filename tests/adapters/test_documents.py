@@ -639,6 +639,21 @@ VERSION = 'expected: MAJOR.MINOR or MAJOR.MINOR.PATCH, quoted, such as "1.0.0"'
             ],
             id="a tab",
         ),
+        pytest.param(
+            "name: tiny",
+            "name: tiny: small",
+            [
+                finding(
+                    "",
+                    2,
+                    11,
+                    "mapping values are not allowed here",
+                    fix="quote a text with a colon, or indent it",
+                    code=Code.UNREADABLE,
+                )
+            ],
+            id="a colon",
+        ),
     ],
 )
 def test_what_a_schema_refuses_is_found_in_its_place(old, new, expected):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,21 @@ def test_the_readiness_file_comes_and_goes(tmp_path: Path) -> None:
     memory.show_ready(None)
 
     assert not (tmp_path / HOME / "ready").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "read", "what"),
+    [
+        ("memory.json", FileHostMemory.read, "the memory of this host"),
+        ("history.jsonl", FileHostMemory.events, "the history of this host"),
+    ],
+)
+def test_what_cannot_be_read_is_not_called_damaged(
+    tmp_path: Path, name: str, read: Callable[[FileHostMemory], object], what: str
+) -> None:
+    (tmp_path / ".model-servers" / "host" / name).mkdir(parents=True)
+
+    with pytest.raises(OutsideError, match=rf"^{what} failed: .*{name}") as error:
+        read(FileHostMemory(tmp_path, config=None))
+
+    assert error.value.hint == "check the folder's permissions"

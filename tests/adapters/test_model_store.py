@@ -777,6 +777,24 @@ def test_a_record_of_a_newer_ms_is_refused(
     assert str(record) in str(caught.value)
 
 
+def test_a_damaged_record_of_one_version_stops_no_other(
+    model_store: LocalModelStore, root: Path, released: Callable[..., Blob]
+) -> None:
+    _install(model_store, released())
+    (record,) = (root / ".model-servers" / "trees").glob("*.json")
+    record.chmod(0o644)
+    record.write_text("rotten")
+    later = released(version="1.1.0")
+
+    fetched = _install(model_store, later)
+
+    assert fetched > 0
+    assert later.release.ref in model_store.installed()
+    with pytest.raises(OutsideError) as caught:
+        model_store.release(TINY)
+    assert caught.value.hint == "the file is damaged; `ms sync verify` mends it"
+
+
 REQUIRING = {"build": {"requirements_file": "requirements.txt"}}
 
 

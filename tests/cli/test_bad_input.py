@@ -323,7 +323,54 @@ def test_github_annotations_cannot_be_forged_by_a_message(ms, registry):
             "ms: unrecognized arguments: two\nhint: ms init --help tells more\n",
             id="a word too many",
         ),
+        pytest.param(
+            ["serve", "tiny", "--port", "abc"],
+            "ms: argument --port: 'abc' is not a whole number\n"
+            "hint: ms serve --help tells more\n",
+            id="a port that is no number",
+        ),
+        pytest.param(
+            ["sync", "prune", "--keep", "two"],
+            "ms: argument --keep: 'two' is not a whole number\n"
+            "hint: ms sync prune --help tells more\n",
+            id="a count that is no number",
+        ),
+        pytest.param(
+            ["sync", "watch", "--interval", "10s"],
+            "ms: argument --interval: '10s' is not between 1 and 86400\n"
+            "hint: ms sync watch --help tells more\n",
+            id="seconds with a unit",
+        ),
+        pytest.param(
+            ["sync", "watch", "--metrics-port", "99999"],
+            "ms: argument --metrics-port: 99999 is not between 0 and 65535\n"
+            "hint: ms sync watch --help tells more\n",
+            id="a port that there is not",
+        ),
+        pytest.param(
+            ["mirror", "--store", "file:///", "--to", "/srv/other"],
+            "ms: the store '/srv/other' is neither file:///folder nor "
+            "s3://bucket/prefix\nhint: correct --to\n",
+            id="another store without its scheme",
+        ),
     ],
 )
 def test_what_was_meant_is_said_of_a_slip_on_the_command_line(ms, arguments, message):
     assert ms(*arguments) == (2, "", message)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["fetch", "tiny@latest"], id="fetch"),
+        pytest.param(["rebuild", "tiny@1.0"], id="rebuild"),
+        pytest.param(["mirror", "--to", "file:///srv/other"], id="mirror"),
+    ],
+)
+def test_a_store_that_is_read_is_not_taken_for_an_empty_one(ms, tmp_path, arguments):
+    away = tmp_path / "away"
+
+    status, _, err = ms(*arguments, "--store", away.as_uri())
+
+    assert (status, away.exists()) == (3, False)
+    assert err.startswith(f"ms: there is no store in {away}\n")

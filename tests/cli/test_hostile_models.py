@@ -283,6 +283,7 @@ def test_what_may_not_be_read_is_named(unprivileged, capfd, path, status, expect
     captured = capfd.readouterr()
     assert found == status
     assert expected in captured.out + captured.err
+    assert "has no model.yaml" not in captured.out
     assert "Traceback" not in captured.err
 
 

@@ -67,6 +67,15 @@ def test_a_model_that_cannot_be_imported_fails(registry, capsys):
     assert "fix: add what is missing to requirements.txt or to build.extra_files" in out
 
 
+def test_a_model_that_fails_when_it_is_imported_lacks_no_package(registry, capsys):
+    (registry / "tiny" / "handler_model.py").write_text(f"1 / 0\n{zoo.HANDLER}")
+
+    assert main(["validate", "--registry", str(registry)]) == 1
+    out = capsys.readouterr().out
+    assert "ZeroDivisionError" in out
+    assert "fix: correct what the file does when it is imported\n" in out
+
+
 def test_what_cannot_be_checked_here_is_one_line_on_stderr(registry, capsys):
     code = zoo.HANDLER.replace(
         "return lambda batch: batch", "raise RuntimeError('no NVIDIA driver')"

@@ -229,6 +229,24 @@ def test_what_is_likelier_a_mistake_is_objected_to(signs, served, policy, object
     assert found == ([] if objection is None else [objection])
 
 
+def test_a_model_does_not_go_because_its_name_is_misspelt():
+    change = {"before": None, "after": None, "actions": (), "reason": "not released"}
+    lost = Change(name="digits", sign=Sign.REMOVE, **{**change, "before": "1.0"})
+    asked = Change(name="digit", sign=Sign.REFUSE, **change)
+    other = Change(name="whale", sign=Sign.REFUSE, **change)
+
+    found = list(objections(Plan((asked, lost)), host(3), Policy()))
+
+    assert found == [
+        Objection(
+            reason="digits would go, and the host profile asks for digit, which "
+            "cannot be had: not released",
+            override=Override.LARGE_CHANGE,
+        )
+    ]
+    assert list(objections(Plan((lost, other)), host(3), Policy())) == []
+
+
 METRICS = """\
 # HELP Requests2XX Torchserve prometheus counter metric with unit: Count
 # TYPE Requests2XX counter

@@ -382,6 +382,24 @@ def test_a_contribution_that_makes_sense_has_no_findings(parts):
             id="two archives to be made",
         ),
         pytest.param(
+            {
+                "files": ["library.tar.gz"],
+                "model": {"build": {"extra_files": ["library.tar.gz"]}},
+                "config": {"system": {"extraFiles": "test.tar.gz"}},
+            },
+            [
+                finding(
+                    Code.EXTRA_FILES,
+                    "'test.tar.gz' does not exist, and would be an archive of "
+                    "library.tar.gz",
+                    path="model-config.yaml",
+                    where="system.extraFiles",
+                    fix="name library.tar.gz in system.extraFiles",
+                )
+            ],
+            id="an archive of another name",
+        ),
+        pytest.param(
             {"model": {"build": {"extra_files": ["handler_model.py"]}}},
             [
                 finding(

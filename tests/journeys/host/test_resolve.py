@@ -283,7 +283,7 @@ def test_a_damaged_memory_stops_a_sync_and_says_what_to_do(host: Host) -> None:
     path = host.root / ".model-servers" / "host" / "memory.json"
     path.write_text("{}")
 
-    with pytest.raises(OutsideError, match=r"memory\.json cannot be read") as caught:
+    with pytest.raises(OutsideError, match=r"memory\.json is damaged") as caught:
         host.plan({"cat": "1.0.0"})
 
     assert "remove it" in caught.value.hint

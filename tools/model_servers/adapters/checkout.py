@@ -134,6 +134,7 @@ class _Reader:
         self._findings: list[Finding] = []
         self._read: set[str] = set()
         listing = list_files(directory)
+        self._is_listed = "." not in listing.unreadable
         self._files = {
             path: facts for path, facts in listing.files.items() if self._is_plain(path)
         }
@@ -155,27 +156,7 @@ class _Reader:
     def contribution(self) -> Contribution:
         """Read everything that ``model.yaml`` names."""
         model = self._document(MODEL_FILE, "model")
-        if self._directory.is_symlink():
-            self._found(
-                Code.OUTSIDE_MODEL,
-                "",
-                "the model's directory is a link",
-                fix="replace the link by a copy",
-            )
-        if MODEL_FILE not in self._files:
-            self._found(
-                Code.MISSING_FILE,
-                MODEL_FILE,
-                f"the directory has no {MODEL_FILE}",
-                fix=f"write {MODEL_FILE}; registry/digits has an example",
-            )
-        elif self._files[MODEL_FILE].leaves_model:
-            self._found(
-                Code.OUTSIDE_MODEL,
-                MODEL_FILE,
-                "the file is a link to a directory, or out of the model's directory",
-                fix="replace the link by a copy",
-            )
+        self._look_at_the_directory()
         build: dict[str, Any] = dict(model.data["build"]) if model else {}
         golden = model.data.get("golden", "golden") if model else "golden"
         cases = [path for path in below(golden, self._files) if is_case(path, golden)]
@@ -201,6 +182,29 @@ class _Reader:
             requirements=requirements,
             findings=tuple(self._findings),
         )
+
+    def _look_at_the_directory(self) -> None:
+        if self._directory.is_symlink():
+            self._found(
+                Code.OUTSIDE_MODEL,
+                "",
+                "the model's directory is a link",
+                fix="replace the link by a copy",
+            )
+        if MODEL_FILE not in self._files and self._is_listed:
+            self._found(
+                Code.MISSING_FILE,
+                MODEL_FILE,
+                f"the directory has no {MODEL_FILE}",
+                fix=f"write {MODEL_FILE}; registry/digits has an example",
+            )
+        if MODEL_FILE in self._files and self._files[MODEL_FILE].leaves_model:
+            self._found(
+                Code.OUTSIDE_MODEL,
+                MODEL_FILE,
+                "the file is a link to a directory, or out of the model's directory",
+                fix="replace the link by a copy",
+            )
 
     def _is_plain(self, path: str) -> bool:
         """Say whether a file's name can stand in an archive; if not, that is found."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from model_servers.errors import OutsideError
@@ -61,8 +62,29 @@ def failures(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        is_full = error.errno in FULL
-        raise OutsideError(
-            f"{what} failed: {error}",
-            hint=_MAKE_ROOM if is_full else "check the folder's permissions",
-        ) from error
+        raise failure(what, error) from error
+
+
+def failure(what: str, error: OSError) -> OutsideError:
+    """Tell one failure of the disk as what it is."""
+    hint = "check the folder's permissions"
+    if error.errno in FULL:
+        hint = _MAKE_ROOM
+    elif isinstance(error, PermissionError) and error.filename is not None:
+        owner = _owner_of(Path(os.fsdecode(error.filename)))
+        hint = f"run it as {owner}, who owns the folder, or correct its permissions"
+    return OutsideError(f"{what} failed: {error}", hint=hint)
+
+
+def _owner_of(path: Path) -> str:
+    """Name the owner of *path*, or of the nearest folder around it that is seen."""
+    for place in (path, *path.parents):
+        with suppress(OSError):
+            uid = place.stat().st_uid
+            break
+    else:
+        return "its owner"
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

@@ -51,9 +51,11 @@ class FileHostMemory:
             return Memory.from_bytes(path.read_bytes())
         except FileNotFoundError:
             return Memory()
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise disk.failure("the memory of this host", error) from error
+        except ValueError as error:
             raise OutsideError(
-                f"{path} cannot be read: {error}",
+                f"{path} is damaged: {error}",
                 hint="remove it; pins and the generations of channels are then gone",
             ) from error
 
@@ -74,10 +76,9 @@ class FileHostMemory:
 
     def events(self) -> list[Event]:
         """Give what was done, oldest first; a line that is damaged is passed over."""
-        try:
+        text = ""
+        with disk.failures("the history of this host"), suppress(FileNotFoundError):
             text = (self._folder / "history.jsonl").read_text("utf-8", "replace")
-        except FileNotFoundError:
-            return []
         events = []
         for line in text.splitlines():
             with suppress(ValueError):

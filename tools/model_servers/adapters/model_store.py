@@ -113,7 +113,8 @@ class LocalModelStore:
 
     def installed(self) -> dict[Ref, Installed]:
         """List the releases that are ready to be registered."""
-        return dict(self._installed()) if self._root.is_dir() else {}
+        with disk.failures("the model store"):
+            return dict(self._installed()) if self._root.is_dir() else {}
 
     def missing_bytes(self, release: Release) -> int:
         """Say how many bytes of *release* no tree on this host has."""

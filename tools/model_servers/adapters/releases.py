@@ -17,6 +17,7 @@ from model_servers.errors import OutsideError, RequestError
 from model_servers.ports import Store
 
 _DAMAGED = "the file is damaged; restore it from a copy of the store"
+_DAMAGED_RECORD = "the file is damaged; `ms sync verify` mends it"
 
 
 class StoredReleases:
@@ -52,11 +53,11 @@ def read_record(body: bytes, *, shown_as: str) -> Release:
             return Release.from_mapping(data)
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    return read_release(body, shown_as=shown_as)
+    return read_release(body, shown_as=shown_as, damaged=_DAMAGED_RECORD)
 
 
-def read_release(body: bytes, *, shown_as: str) -> Release:
-    """Read one ``release.json``.
+def read_release(body: bytes, *, shown_as: str, damaged: str = _DAMAGED) -> Release:
+    """Read one ``release.json``; *damaged* is the hint if it is.
 
     Raises:
         OutsideError: it is damaged.
@@ -65,13 +66,13 @@ def read_release(body: bytes, *, shown_as: str) -> Release:
     try:
         data = json.loads(body)
     except ValueError as error:
-        raise OutsideError(f"{shown_as} is not JSON: {error}", hint=_DAMAGED) from error
+        raise OutsideError(f"{shown_as} is not JSON: {error}", hint=damaged) from error
     for code, where, message, fix in documents.violations(data, schema="release"):
         if code is Code.TOO_NEW:
             raise RequestError(f"{shown_as}: {message}", hint=fix)
         place = f"{where}: " if where else ""
-        raise OutsideError(f"{shown_as}: {place}{message}", hint=_DAMAGED)
+        raise OutsideError(f"{shown_as}: {place}{message}", hint=damaged)
     try:
         return Release.from_mapping(data)
     except ValueError as error:
-        raise OutsideError(f"{shown_as}: {error}", hint=_DAMAGED) from error
+        raise OutsideError(f"{shown_as}: {error}", hint=damaged) from error

@@ -76,7 +76,7 @@ def read(text: str, loader: Any) -> tuple[Any, Places]:
             problem,
             line=mark.line + 1 if mark else None,
             column=mark.column + 1 if mark else None,
-            fix="indent with spaces" if _A_TAB in problem else _CORRECT_IT,
+            fix=next((fix for part, fix in _FIXES if part in problem), _CORRECT_IT),
         ) from error
     except yaml.YAMLError as error:  # an unprintable character, with no mark
         raise UnreadableError(str(error).splitlines()[0]) from error
@@ -257,8 +257,12 @@ _NEEDS_CARE = re.compile(
 )
 """What the two parsers may read differently, such as a tab; found by comparing them."""
 
-_A_TAB = r"'\t' that cannot start any token"
-"""In what PyYAML says of a line that is indented with a tab."""
+_FIXES = (
+    (r"'\t' that cannot start any token", "indent with spaces"),
+    ("expected <block end>", "begin the keys of one block in the same column"),
+    ("mapping values are not allowed here", "quote a text with a colon, or indent it"),
+)
+"""What mends what PyYAML speaks of in its own words."""
 
 _YAML_TAG = "tag:yaml.org,2002:"
 _COLLECTIONS = {yaml.MappingStartEvent: "map", yaml.SequenceStartEvent: "seq"}

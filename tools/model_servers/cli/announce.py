@@ -38,7 +38,7 @@ def announce(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     if findings:
         say(render.findings_text(findings, models=len(names)))
         return ExitStatus.FINDINGS
-    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url, is_new=False)
     journey = wire.announce(settings, at)
     build = wire.build(settings)
     refs = [build.recipe(name).spec.ref for name in names]

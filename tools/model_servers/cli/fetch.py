@@ -38,7 +38,7 @@ def add(commands: Commands) -> None:
 
 def fetch(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Bring one archive here, of what is not here yet."""
-    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url, is_new=False)
     with watcher() as console:
         fetched = wire.fetch(Path(options.output), at).run(options.ref, console)
     if options.json:

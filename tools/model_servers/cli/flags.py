@@ -162,16 +162,24 @@ def work(command: argparse.ArgumentParser) -> None:
     )
 
 
+def whole(text: str) -> int:
+    """Read a whole number."""
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from error
+
+
 def positive(text: str) -> int:
     """Read a whole number above nothing."""
-    number = int(text)
+    number = whole(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{number} is not at least 1")
     return number
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = whole(text)
     if not 1024 <= port <= 65531:
         raise argparse.ArgumentTypeError(f"{port} is not between 1024 and 65531")
     return port

@@ -49,8 +49,10 @@ def add(commands: Commands) -> None:
 
 def mirror(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Copy what the other store lacks."""
-    source = wire.store(settings.store, endpoint_url=settings.endpoint_url)
-    target = wire.store(options.to, endpoint_url=options.to_endpoint_url)
+    source = wire.store(
+        settings.store, endpoint_url=settings.endpoint_url, is_new=False
+    )
+    target = wire.store(options.to, endpoint_url=options.to_endpoint_url, flag="--to")
     journey = wire.mirror(settings, source, target)
     refs = journey.chosen(options.refs)
     if options.dry_run:

@@ -69,7 +69,7 @@ def _release(text: str, settings: Settings) -> Release:
         ref = Ref.parse(text)
     except ValueError as error:
         raise RequestError(str(error), hint="ms rebuild NAME@VERSION") from error
-    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url, is_new=False)
     release = wire.releases(at).find(ref)
     if release is None:
         raise RefusedError(

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from model_servers.core.changes import Plan, Register, Sign, Unregister
+from model_servers.core.spelling import nearest
 
 if TYPE_CHECKING:
     from model_servers.core.host import HostState
@@ -34,6 +35,13 @@ class Objection:
 
 def objections(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Objection]:
     """Yield what speaks against a plan as a whole."""
+    yield from _too_much(plan, observed, policy)
+    yield from _misspelt(plan)
+    yield from _empty_model_store(plan, observed)
+
+
+def _too_much(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Objection]:
+    """Object to more removals and changes than the policy allows."""
     managed = observed.managed()
     served = len(managed)
     gone = [one.name for one in plan.changes if one.sign is Sign.REMOVE]
@@ -61,9 +69,29 @@ def objections(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Obje
             f"the policy allows a share of {policy.max_changed_share:g}",
             override=Override.LARGE_CHANGE,
         )
+
+
+def _misspelt(plan: Plan) -> Iterator[Objection]:
+    """Object to losing a model because its name is written in another way now."""
+    gone = [one.name for one in plan.changes if one.sign is Sign.REMOVE]
+    for one in plan.changes:
+        is_nowhere = one.sign is Sign.REFUSE and one.before is None
+        near = nearest(one.name, gone) if is_nowhere else None
+        if near is not None:
+            yield Objection(
+                reason=f"{near} would go, and the host profile asks for {one.name}, "
+                f"which cannot be had: {one.reason}",
+                override=Override.LARGE_CHANGE,
+            )
+
+
+def _empty_model_store(plan: Plan, observed: HostState) -> Iterator[Objection]:
+    """Object to loading anew what answers, as nothing of it is on the disk.
+
+    A disk that is not mounted looks like one from which everything is gone.
+    """
     silent = list(_silenced(plan, observed))
     if silent and not observed.installed:
-        # A disk that is not mounted looks like one from which everything is gone.
         yield Objection(
             reason="no version is installed in the model store, but TorchServe answers "
             f"with {', '.join(silent)}; model_store in the host profile is wrong, or "

@@ -90,21 +90,24 @@ def findings_of(report: ProbeReport, contribution: Contribution) -> Iterator[Fin
     if not isinstance(report, Failed) or contribution.model is None:
         return
     build = ModelSpec.from_mapping(contribution.model.data).build
-    code, path, fix = _place(report.stage, build)
+    code, path, fix = _place(report, build)
     _, fits, differences = report.reason.partition(_FITS)
     for line in differences.split("; ") if fits else [report.reason]:
         message = f"the checkpoint{_FITS}{line}" if fits else line
         yield contribution.finding(code, message, document=path, fix=fix)
 
 
-def _place(stage: Stage, build: Build) -> tuple[Code, str, str]:
-    if stage in (Stage.UNPACK, Stage.IMPORT):
+def _place(report: Failed, build: Build) -> tuple[Code, str, str]:
+    if report.stage in (Stage.UNPACK, Stage.IMPORT):
+        is_missing = "ModuleNotFoundError" in report.reason
         return (
             Code.NOT_IMPORTABLE,
             build.model_file,
-            "add what is missing to requirements.txt or to build.extra_files",
+            "add what is missing to requirements.txt or to build.extra_files"
+            if is_missing
+            else "correct what the file does when it is imported",
         )
-    if stage is Stage.WEIGHTS:
+    if report.stage is Stage.WEIGHTS:
         return (
             Code.WRONG_WEIGHTS,
             build.checkpoint_file or build.model_file,

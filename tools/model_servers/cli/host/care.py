@@ -156,7 +156,7 @@ def _prunable_mapping(found: list[Prunable], *, done: bool) -> dict[str, object]
 
 
 def _not_negative(text: str) -> int:
-    number = int(text)
+    number = flags.whole(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{number} is below 0")
     return number

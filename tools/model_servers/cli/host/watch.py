@@ -7,7 +7,7 @@ import random
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -51,7 +51,7 @@ def add(group: Commands) -> None:
     )
     command.add_argument(
         "--metrics-port",
-        type=int,
+        type=_port,
         metavar="N",
         help="of 127.0.0.1, for Prometheus to ask for /metrics",
     )
@@ -177,7 +177,14 @@ def _stopping() -> Iterator[threading.Event]:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 1 <= seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 86400")
-    return seconds
+    with suppress(ValueError):
+        if 1 <= (seconds := float(text)) <= 86_400:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and 86400")
+
+
+def _port(text: str) -> int:
+    port = flags.whole(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is not between 0 and 65535")
+    return port

@@ -29,9 +29,16 @@ if TYPE_CHECKING:
 
 
 def store(
-    url: str | None, *, endpoint_url: str | None, is_new: bool = True
+    url: str | None,
+    *,
+    endpoint_url: str | None,
+    is_new: bool = True,
+    flag: str = "--store",
 ) -> ProbedStore:
-    """Give the store at *url*; a folder may be missing if it *is_new*."""
+    """Give the store at *url*, which *flag* names.
+
+    A folder may be missing if it *is_new*; to others, it would look like an empty one.
+    """
     if url is None:
         raise RequestError(
             "no store is given",
@@ -47,7 +54,7 @@ def store(
         return _s3_store(bucket, prefix, endpoint_url)
     raise RequestError(
         f"the store {url!r} is neither file:///folder nor s3://bucket/prefix",
-        hint="correct --store",
+        hint=f"correct {flag}",
     )
 
 

@@ -9,6 +9,7 @@ from model_servers.core.findings import Code, Finding
 from model_servers.core.layout import SOURCE_ARCHIVE_ENDINGS, makes_source_archive
 from model_servers.core.rules.subject import Subject
 
+_ARCHIVE_ENDINGS = (*SOURCE_ARCHIVE_ENDINGS, ".zip")
 _LONG_TIMEOUT_S = 3600
 _LONG_DELAY_MS = 1000
 
@@ -47,6 +48,12 @@ def _disagreements(
                 + ", ".join(SOURCE_ARCHIVE_ENDINGS),
                 f"add {archive} to the directory, or name a .tar.gz",
             )
+    if made and all(path.endswith(_ARCHIVE_ENDINGS) for path in listed):
+        yield (
+            f"{made[0]!r} does not exist, and would be an archive of "
+            + ", ".join(listed),
+            f"name {listed[0]} in system.extraFiles",
+        )
     if len(made) > 1:
         yield (
             f"{', '.join(made)} do not exist; the build makes at most one archive",
