@@ -193,7 +193,7 @@ class Host:
         admit = Admit(
             probe=Probe(),
             model_store=self.model_store,
-            store=self.store,
+            archives=self.sync.archives,
             read_config=released_config.serving,
         )
         return Planning(sync=self.sync, admit=admit)

@@ -29,19 +29,21 @@ LIMIT_S = 60
 TOOLS = Path(model_servers.__file__).parents[1]
 CAT, DOG = Ref.parse("cat@1.0.0"), Ref.parse("dog@1.0.0")
 
-# The same program, of which a fetch gets a little and then nothing for ever.
+# The same program, in which some threads get a little and then nothing for ever.
 HANGING = """\
 import os
+import sys
 import threading
 from model_servers.adapters.local_store import LocalStore
 from model_servers.cli.main import run
 from model_servers.journeys.host import ahead
 ahead._GRACE_S = 0.5
 chunks = LocalStore.chunks
+plans = sys.argv.pop(1) == "plan"
 def hanging(self, key, offset, length, *, token=None):
-    is_fetch = threading.current_thread() is not threading.main_thread()
-    yield from chunks(self, key, offset, 1 if is_fetch else length, token=token)
-    if is_fetch:
+    hangs = plans == threading.current_thread().name.startswith("read")
+    yield from chunks(self, key, offset, 1 if hangs else length, token=token)
+    if hangs:
         os.write(1, b"hangs\\n")  # whole lines, whoever else writes
         threading.Event().wait()
 LocalStore.chunks = hanging
@@ -125,10 +127,13 @@ def test_two_models_are_fetched_at_once_and_told_in_whole_lines(
         (signal.SIGKILL, -signal.SIGKILL, ""),
     ],
 )
-def test_interrupted_it_ends_although_the_store_hangs(profile, number, status, said):
+@pytest.mark.parametrize("where", ["plan", "fetch"])
+def test_interrupted_it_ends_although_the_store_hangs(
+    profile, where, number, status, said
+):
     process = subprocess.Popen(
         [
-            *(sys.executable, "-c", HANGING, "sync", "apply", "--yes"),
+            *(sys.executable, "-c", HANGING, where, "sync", "apply", "--yes"),
             *("--profile", str(profile)),
         ],
         env={**os.environ, "PYTHONPATH": str(TOOLS)},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -315,3 +317,23 @@ def test_workers_that_the_profile_asks_for_are_counted(
 
     (found,) = admission.placements().values()
     assert (found.device_ids, found.workers) == ((0, 1), 2)
+
+
+def test_what_a_plan_reads_of_archives_comes_once_and_at_the_same_time(
+    host: Host,
+) -> None:
+    together = threading.Barrier(2)
+
+    def before_read(key: str) -> None:
+        if key.endswith(".mar"):
+            together.wait(60)  # breaks if one model waits for the other
+
+    host.store.before_read = before_read
+    host.store.calls.clear()
+
+    admit(host, {"cat": "1.0.0", "dog": "1.0.0"})
+
+    read = Counter(key for method, key in host.store.calls if method == "chunks")
+    # The manifest, and the model config that it names.
+    assert set(read.values()) == {2}
+    assert len(read) == 2

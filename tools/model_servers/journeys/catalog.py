@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from model_servers.core.index import (
@@ -17,10 +16,10 @@ from model_servers.core.names import Ref, Version
 from model_servers.core.objects import Movable
 from model_servers.core.release import Release, released_refs
 from model_servers.errors import OutsideError, RequestError
+from model_servers.journeys import parallel
 from model_servers.ports import Releases, Store
 
 _RACES = 64
-_PARALLEL_READS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +98,8 @@ class Catalog:
         return replace(index, entries=entries)
 
     def _read(self, refs: Iterable[Ref]) -> list[Release]:
-        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-            found = pool.map(self.releases.find, refs)
-            return [release for release in found if release is not None]
+        found = parallel.each(self.releases.find, refs)
+        return [release for release in found if release is not None]
 
 
 def _parsed(found: Movable | None, address: str) -> Index | None:

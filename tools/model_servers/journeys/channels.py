@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,12 +24,12 @@ from model_servers.core.lifecycle import Notice, Notices
 from model_servers.core.names import Ref, Version
 from model_servers.core.release import release_key
 from model_servers.errors import OutsideError, RefusedError
+from model_servers.journeys import parallel
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.probe import refuse_unless_compared
 from model_servers.ports import Store
 
 _RACES = 64
-_PARALLEL_READS = 16
 
 
 class ReadPointer(Protocol):
@@ -133,9 +132,7 @@ class Channels:
 
     def _faults(self, targets: Sequence[Ref]) -> Iterator[str]:
         index = self.catalog.read() or Index()
-        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-            keys = [release_key(ref) for ref in targets]
-            found = list(pool.map(self.store.stat, keys))
+        found = parallel.each(self.store.stat, map(release_key, targets))
         for ref, stored in zip(targets, found, strict=True):
             notice = self._notice(ref, index)
             if stored is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -22,12 +21,11 @@ from model_servers.core.names import Ref
 from model_servers.core.release import Release, release_key, released_refs
 from model_servers.core.segments import Segment
 from model_servers.errors import OutsideError, RequestError
+from model_servers.journeys import parallel
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.channels import Channels
 from model_servers.journeys.contents import sha256
 from model_servers.ports import Journal, OnBytes, ProbedStore, Releases
-
-_PARALLEL_READS = 16
 
 Documents = Mapping[Ref, "Release | str"]
 """Each release, or what is wrong with its document."""
@@ -92,8 +90,7 @@ class Fsck:
         )
 
     def _documents(self, refs: list[Ref]) -> Documents:
-        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-            return dict(zip(refs, pool.map(self._document, refs), strict=True))
+        return dict(zip(refs, parallel.each(self._document, refs), strict=True))
 
     def _document(self, ref: Ref) -> Release | str:
         try:

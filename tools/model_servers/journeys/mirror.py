@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
@@ -15,6 +14,7 @@ from model_servers.core.objects import Moved, Sent
 from model_servers.core.release import Release, released_refs
 from model_servers.core.segments import Run
 from model_servers.errors import RefusedError, RequestError
+from model_servers.journeys import parallel
 from model_servers.journeys.catalog import Catalog
 from model_servers.journeys.probe import refuse_unless_create_only
 from model_servers.journeys.publish import release_archive
@@ -28,7 +28,6 @@ from model_servers.ports import (
     Store,
 )
 
-_PARALLEL_READS = 16
 _RELEASES_LOOKED_AT = 8
 
 
@@ -90,10 +89,9 @@ class Mirror:
 
     def plan(self, refs: Iterable[Ref]) -> MirrorPlan:
         """Compare the two stores; nothing is written."""
-        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-            here = list(pool.map(self.source_releases.find, refs))
-            releases = [one for one in here if one is not None]
-            states = list(pool.map(self._state, releases))
+        here = parallel.each(self.source_releases.find, refs)
+        releases = [one for one in here if one is not None]
+        states = parallel.each(self._state, releases)
         pairs = list(zip(releases, states, strict=True))
         return MirrorPlan(
             new=tuple(one for one, state in pairs if state == "new"),

@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from model_servers.core.release import Release
 from model_servers.errors import OutsideError
 from model_servers.ports import Store
+
+
+class Archives:
+    """The archives of one store, for whoever reads a few small parts of many."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._readers: dict[str, ReleasedBytes] = {}
+        self._parts: dict[tuple[str, int, int], bytes] = {}
+
+    def reader(self, release: Release) -> Callable[[int, int], bytes]:
+        """Give what reads parts of a release's archive; none of them comes twice.
+
+        Raises:
+            OutsideError: when it reads; the store failed, or the archive is gone or
+                another one.
+        """
+        key = release.key
+        bytes_of = self._readers.setdefault(key, ReleasedBytes(self.store, release))
+
+        def read_range(offset: int, length: int) -> bytes:
+            part = (key, offset, length)
+            if part not in self._parts:
+                self._parts[part] = bytes_of.read_range(offset, length)
+            return self._parts[part]
+
+        return read_range
 
 
 class ReleasedBytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
 
@@ -25,14 +24,13 @@ from model_servers.core.reuse import (
 )
 from model_servers.core.segments import Run as Bytes
 from model_servers.errors import OutsideError
+from model_servers.journeys import parallel
 from model_servers.ports import Content, Releases, Store
 
 _RELEASES_LOOKED_AT = 8
 
 _HEADS_MAX = 8192
 """More than the tensors of a checkpoint that have segments of their own."""
-
-_PARALLEL_READS = 16
 
 
 def parts_of(
@@ -94,7 +92,7 @@ def _same(candidates: Iterable[Run], content: Content, store: Store) -> list[Run
         return here == store.read_range(source.key, source.offset, source.length)
 
     candidates = list(candidates)
-    with ThreadPoolExecutor(_PARALLEL_READS) as pool, suppress(OutsideError):
-        answers = list(pool.map(is_same, candidates))
+    with suppress(OutsideError):
+        answers = parallel.each(is_same, candidates)
         return [run for run, same in zip(candidates, answers, strict=True) if same]
     return []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from model_servers.core.contribution import Contribution
@@ -19,10 +18,10 @@ from model_servers.core.site import facts
 from model_servers.core.site.calls import example
 from model_servers.core.site.pages import About, Catalogue, Example, ModelPage
 from model_servers.core.spec import ModelSpec, Serving
+from model_servers.journeys import parallel
 from model_servers.journeys.catalog import Catalog
 from model_servers.ports import Pages, Registry, Releases, Store
 
-_PARALLEL_READS = 16
 _CARD_MAX_BYTES = 500_000
 _PICTURE_MAX_BYTES = 2 * 2**20
 _BODY_MAX_BYTES = 2 * 2**20
@@ -108,9 +107,8 @@ class Site:
         # The index may be stale, and a release is there if its document is.
         refs = released_refs(self.store.keys("models/"))
         by_name: dict[str, list[Release]] = defaultdict(list)
-        with ThreadPoolExecutor(_PARALLEL_READS) as pool:
-            for release in filter(None, pool.map(self.releases.find, refs)):
-                by_name[release.ref.name].append(release)
+        for release in filter(None, parallel.each(self.releases.find, refs)):
+            by_name[release.ref.name].append(release)
         index = Catalog(store=self.store, releases=self.releases).read()
         return Released(
             releases=by_name,

@@ -60,7 +60,7 @@ def planning(host: HostProfile, journey: Sync) -> Planning:
         admit=Admit(
             probe=_Probe(),
             model_store=journey.model_store,
-            store=journey.store,
+            archives=journey.archives,
             read_config=released_config.serving,
             headroom_mib=host.policy.memory_headroom_mib,
         ),

@@ -26,9 +26,10 @@ from model_servers.core.profile import Update
 from model_servers.core.release import Release
 from model_servers.core.spec import Serving
 from model_servers.errors import OutsideError, RefusedError
+from model_servers.journeys import parallel
 from model_servers.journeys.host.refusing import unless_given
-from model_servers.journeys.released_bytes import ReleasedBytes
-from model_servers.ports import ModelStore, Store
+from model_servers.journeys.released_bytes import Archives
+from model_servers.ports import ModelStore
 
 ReadConfig = Callable[[Release, Callable[[int, int], bytes]], Serving]
 """Reads the model config in an archive; OutsideError if its bytes are wrong."""
@@ -54,7 +55,7 @@ class Admit:
 
     probe: GpuProbe
     model_store: ModelStore
-    store: Store
+    archives: Archives
     read_config: ReadConfig
     headroom_mib: int = HEADROOM_MIB
     context_mib: int = CONTEXT_MIB
@@ -77,15 +78,17 @@ class Admit:
             return desired, Admission()
         gpus = self._gpus(observed)
         registered = list(self._registered(observed)) if gpus.devices else []
-        asked = {
-            name: self._candidate(
+        names = sorted(desired.keys() | observed.managed())
+        candidates = parallel.each(
+            lambda name: self._candidate(
                 name,
                 desired.get(name),
                 observed,
                 context_mib=self._context_mib(name, registered, gpus),
-            )
-            for name in sorted(desired.keys() | observed.managed())
-        }
+            ),
+            names,
+        )
+        asked = dict(zip(names, candidates, strict=True))
         found = admission.admit(
             [
                 Candidate(name=name) if isinstance(one, Refusal) else one
@@ -207,9 +210,8 @@ class Admit:
         installed = observed.installed.get(release.ref)
         if installed and installed.sha256 == release.archive.sha256:
             return self._on_disk(release.ref)
-        read_range = ReleasedBytes(self.store, release).read_range
-        with unless_given(self.store, f"the model config of {release.ref}"):
-            return self.read_config(release, read_range)
+        with unless_given(self.archives.store, f"the model config of {release.ref}"):
+            return self.read_config(release, self.archives.reader(release))
 
     def _on_disk(self, ref: Ref) -> Serving:
         try:

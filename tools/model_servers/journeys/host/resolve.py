@@ -16,6 +16,7 @@ from model_servers.core.profile import Update, WantedModel
 from model_servers.core.release import Release
 from model_servers.core.spelling import nearest
 from model_servers.errors import ModelServersError, RefusedError
+from model_servers.journeys import parallel
 from model_servers.journeys.channels import Channels
 from model_servers.journeys.host.refusing import unless_given
 from model_servers.ports import ModelStore, Releases, Store
@@ -69,12 +70,14 @@ class Resolve:
         """
         index = self.channels.catalog.read() or Index()
         names = {channel for model in models.values() for channel in model.channels}
-        pointers = {name: self._pointer(name) for name in sorted(names)}
+        channels = sorted(names)
+        pointed = parallel.each(self._pointer, channels)
+        pointers = dict(zip(channels, pointed, strict=True))
         seen = {} if allow_older else memory.generations.get(self.store.address, {})
         lookup = _Lookup(self, index, pointers, seen, memory)
-        found = {
-            name: lookup.model(name, model) for name, model in sorted(models.items())
-        }
+        asked = sorted(models)
+        wanted = parallel.each(lambda name: lookup.model(name, models[name]), asked)
+        found = dict(zip(asked, wanted, strict=True))
         desired = {name: one for name, (one, _) in found.items()}
         said = {ref: index.notice(ref) for ref in wanted_releases(desired)}
         return Resolved(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 
 from model_servers.core.changes import (
@@ -35,7 +36,7 @@ from model_servers.journeys.host.acting import (
 from model_servers.journeys.host.ahead import Ahead
 from model_servers.journeys.host.diary import Diary
 from model_servers.journeys.host.resolve import Resolve, Resolved
-from model_servers.journeys.released_bytes import ReleasedBytes
+from model_servers.journeys.released_bytes import Archives
 from model_servers.ports import (
     ModelServer,
     ModelStore,
@@ -61,6 +62,11 @@ class Sync:
     diary: Diary
     counts: RequestCounts | None = None
     policy: Policy = field(default_factory=Policy)
+
+    @cached_property
+    def archives(self) -> Archives:
+        """What plans read of released archives."""
+        return Archives(self.store)
 
     @property
     def acting(self) -> Acting:
@@ -139,7 +145,7 @@ class Sync:
         )
 
     def _needs_pip(self, release: Release) -> bool:
-        read_range = ReleasedBytes(self.store, release).read_range
+        read_range = self.archives.reader(release)
         try:
             return self.model_store.needs_pip(release, read_range=read_range)
         except OutsideError:
