@@ -14,46 +14,20 @@ from pathlib import Path
 import pytest
 import yaml
 
+from adapters.installing import TINY, visible
 from model_servers.adapters import disk
-from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.entries import why_unusable
 from model_servers.adapters.given_archive import read
-from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.model_store import LocalModelStore
 from model_servers.core.entries import Layout
 from model_servers.core.host import Installed
-from model_servers.core.names import Ref
 from model_servers.core.release import Release
 from model_servers.errors import OutsideError, RefusedError
-from model_servers.journeys.build import Build
-from zoo import CHECKPOINT, make_model, write_wheel
+from zoo import CHECKPOINT, write_wheel
 
-TINY = Ref.parse("tiny@1.0.0")
 REQUIRING = {"build": {"requirements_file": "requirements.txt"}}
 
 Archive = tuple[Release, bytes]
-
-
-@pytest.fixture
-def released(tmp_path: Path) -> Callable[..., Archive]:
-    """Build archives; the arguments are those of ``make_model``."""
-
-    def build(**model: object) -> Archive:
-        registry = tmp_path / f"registry-{len(list(tmp_path.glob('registry-*')))}"
-        make_model(registry, **model)  # type: ignore[arg-type]
-        journey = Build(registry=Checkout(registry), writer=MarWriter())
-        recipe = journey.recipe("tiny")
-        built = journey.write(recipe, registry)
-        return journey.release(recipe, built.archive), built.path.read_bytes()
-
-    return build
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "model_store"
-    folder.mkdir()
-    return folder
 
 
 @pytest.fixture
@@ -68,10 +42,6 @@ def install(store: LocalModelStore, archive: Archive, **overlay: object) -> None
         yield data[offset : offset + length]
 
     store.install(release, chunks=chunks, on_bytes=lambda count: None, overlay=overlay)
-
-
-def visible(root: Path) -> list[str]:
-    return sorted(one.name for one in root.glob("[!.]*"))
 
 
 def members(path: Path) -> dict[str, bytes]:

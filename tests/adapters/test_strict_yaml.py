@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import zoo
-from adapters import test_documents as known
+from adapters import test_plain_yaml as known
 from model_servers.adapters import strict_yaml
 
 FRAGMENTS = st.sampled_from(

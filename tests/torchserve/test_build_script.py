@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model_servers.adapters.bundled import handler
-from torchserve import test_guide as guide
+from torchserve import guide
 from torchserve.serving import Server, saved
 
 pytestmark = pytest.mark.torchserve

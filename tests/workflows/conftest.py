@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import boto3
@@ -13,7 +13,7 @@ import pytest
 
 from servers.fixtures import BUCKET
 from servers.s3 import S3Server
-from workflows.forge import Bucket, Forge
+from workflows.forge import Bucket, Forge, warm_tool
 from workflows.forge import forge as forge_at
 from workflows.harness import runner
 from workflows.harness.actions import STANDARD
@@ -87,10 +87,17 @@ def _bucket(server: S3Server) -> Bucket:
     )
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Path]:
+    """Where the tool listens, of which every ``ms`` on a runner is a fork."""
+    with warm_tool() as socket:
+        yield socket
+
+
 @pytest.fixture
-def forge(tmp_path: Path, bucket: Bucket) -> Forge:
+def forge(tmp_path: Path, bucket: Bucket, warm: Path) -> Forge:
     """A repository on GitHub in which no job needs a TorchServe."""
-    return forge_at(tmp_path, bucket, stand_ins=("test",))
+    return forge_at(tmp_path, bucket, warm=warm, stand_ins=("test",))
 
 
 @pytest.fixture

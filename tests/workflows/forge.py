@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -173,7 +175,9 @@ class Forge:
             yield json.loads(line)
 
 
-def forge(folder: Path, bucket: Bucket, *, stand_ins: tuple[str, ...]) -> Forge:
+def forge(
+    folder: Path, bucket: Bucket, *, warm: Path, stand_ins: tuple[str, ...]
+) -> Forge:
     """Make a repository with our workflows and no models, already on GitHub."""
     work = folder / "work"
     work.mkdir()
@@ -182,6 +186,7 @@ def forge(folder: Path, bucket: Bucket, *, stand_ins: tuple[str, ...]) -> Forge:
         copy = shutil.copytree if source.is_dir() else shutil.copyfile
         copy(source, work / name)
     (work / "registry").mkdir()
+    environment = _environment(folder, warm, stand_ins)
     git(work, "init", "--quiet", "--initial-branch=main")
     git(folder, "init", "--quiet", "--bare", "--initial-branch=main", "origin.git")
     git(work, "remote", "add", "origin", str(folder / "origin.git"))
@@ -189,8 +194,8 @@ def forge(folder: Path, bucket: Bucket, *, stand_ins: tuple[str, ...]) -> Forge:
         origin=folder / "origin.git",
         folder=folder,
         actions={**STANDARD, _AWS: aws_credentials(_roles(bucket))},
-        prepare=_Installed(folder, " ".join(stand_ins)),
-        tools=(_programs(folder, stand_ins),),
+        prepare=_Installed(environment),
+        tools=(_programs(folder, environment),),
         variables={
             "MODEL_SERVERS_STORE": bucket.url,
             "MODEL_SERVERS_ENDPOINT_URL": bucket.endpoint_url,
@@ -216,41 +221,54 @@ def _roles(bucket: Bucket) -> dict[str, tuple[str | None, Mapping[str, str]]]:
     return {f"role-{name}": (name, bucket.keys) for name in _ROLES}
 
 
-def _programs(folder: Path, stand_ins: tuple[str, ...]) -> Path:
+def _programs(folder: Path, environment: Mapping[str, str]) -> Path:
     """Write the programs of the runner's image; they know whose they are."""
     programs = folder / "programs"
     programs.mkdir()
-    _script(programs / "gh", _environment(folder, stand_ins), PROGRAMS / "gh")
+    _script(programs / "gh", environment, PROGRAMS / "gh")
     return programs
+
+
+@contextmanager
+def warm_tool() -> Iterator[Path]:
+    """Keep the tool imported for as long as the block takes; give where it listens."""
+    with tempfile.TemporaryDirectory(prefix="ms-warm-") as temp:
+        socket = Path(temp, "socket")
+        command = [sys.executable, str(PROGRAMS / "warm"), str(ROOT), str(socket)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"warm\n"
+            yield socket
+            process.kill()
 
 
 @dataclass(frozen=True)
 class _Installed:
     """What ``make setup`` has done in a checkout, without asking a package index."""
 
-    folder: Path
-    stand_ins: str
+    environment: Mapping[str, str]
 
     def __call__(self, workspace: Path) -> None:
         binaries = workspace / ".venv" / "bin"
         binaries.mkdir(parents=True)
-        environment = _environment(self.folder, tuple(self.stand_ins.split()))
-        _script(binaries / "ms", environment, PROGRAMS / "ms")
+        _script(binaries / "ms", self.environment, PROGRAMS / "ms")
         (binaries / "python").symlink_to(sys.executable)
         (workspace / ".venv" / ".installed").touch()
 
 
-def _environment(folder: Path, stand_ins: tuple[str, ...]) -> Mapping[str, str]:
+def _environment(
+    folder: Path, warm: Path, stand_ins: tuple[str, ...]
+) -> Mapping[str, str]:
     return {
         "HARNESS_FOLDER": str(folder),
         "HARNESS_ORIGIN": str(folder / "origin.git"),
-        "HARNESS_ROOT": str(ROOT),
+        "HARNESS_WARM": str(warm),
         "HARNESS_STAND_INS": " ".join(stand_ins),
     }
 
 
 def _script(path: Path, environment: Mapping[str, str], program: Path) -> None:
     lines = [f"export {key}='{value}'" for key, value in environment.items()]
-    command = f'exec {sys.executable} {program} "$@"'
+    command = f'exec {sys.executable} -I -S {program} "$@"'
     path.write_text("\n".join(["#!/bin/sh", *lines, command, ""]))
     path.chmod(0o755)

@@ -133,9 +133,9 @@ def test_a_report_of_other_bytes_than_those_that_were_built_releases_nothing(
 
 
 def test_a_server_that_checks_signatures_gets_the_keys_of_the_job(
-    tmp_path: Path, strict_bucket: Bucket
+    tmp_path: Path, strict_bucket: Bucket, warm: Path
 ):
-    repository = forge_at(tmp_path, strict_bucket, stand_ins=("test",))
+    repository = forge_at(tmp_path, strict_bucket, warm=warm, stand_ins=("test",))
     zoo.make_model(repository.work / "registry", "cat")
     repository.commit()
     repository.push_main()

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.torchserve
 
 
 @pytest.fixture
-def repository(tmp_path: Path, bucket: Bucket) -> Forge:
+def repository(tmp_path: Path, bucket: Bucket, warm: Path) -> Forge:
     """A repository without a model, in which golden requests go to a TorchServe."""
-    made = forge_at(tmp_path, bucket, stand_ins=())
+    made = forge_at(tmp_path, bucket, warm=warm, stand_ins=())
     (made.work / "registry/.keep").touch()
     made.commit()
     made.push_main()

@@ -132,8 +132,9 @@ def deploy_pages(use: Use) -> Mapping[str, str]:
         raise ActionError("deploy-pages: pages and id-token must be writable")
     kept = use.service.artifacts(use.run_id) / "github-pages"
     target = use.service.folder / "pages"
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(kept, target)
+    with use.service.deploying:
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(kept, target)
     return {"page_url": "https://acme.github.io/models/"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,9 @@ class Service:
     environments: dict[str, Environment] = field(default_factory=dict)
     deployments: list[str] = field(default_factory=list)
     """The environments that were used, in order."""
+
+    deploying: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a site is deployed: only one is at a time."""
 
     def artifacts(self, run_id: str) -> Path:
         """Say where the artifacts of a run are."""

@@ -1,0 +1,7 @@
+"""A function of an author."""
+
+from typing import Any
+
+
+def echo(**_: Any) -> Any:
+    return list
