@@ -131,7 +131,11 @@ class TorchServeApi:
         )
 
     def predict(self, ref: Ref, request: Request) -> tuple[int, bytes]:
-        """Send a request to exactly this version: HTTP status and body."""
+        """Send a request to exactly this version: HTTP status and body.
+
+        Raises:
+            OutsideError: nothing answers at that address, or it is no inference API.
+        """
         url = (
             f"{self._inference}/predictions/{quote(ref.name, safe='')}/"
             f"{quote(str(ref.version), safe='')}"
@@ -143,6 +147,13 @@ class TorchServeApi:
             body=request.body,
             headers={"Content-Type": request.content_type},
         )
+        # Its other APIs say so, where the addresses in a host profile are mixed up.
+        if answer.status == 404 and b'"ResourceNotFoundException"' in answer.data:
+            raise OutsideError(
+                f"{self._inference} is no inference API of TorchServe: "
+                "it does not know /predictions",
+                hint="correct torchserve.inference in the host profile",
+            )
         return answer.status, answer.data
 
     def _get(self, path: str, what: str, *, absent: Any = None) -> Any:
