@@ -163,8 +163,7 @@ class TorchServeApi:
         if answer.status == 404:
             raise OutsideError(
                 f"{what}: nothing is known as {path} at {self._management}",
-                hint="correct torchserve.management in the host profile; something "
-                "else answers at that address",
+                hint=_OTHER_SERVER,
             )
         if answer.status != 200:
             raise _refusal(what, answer)
@@ -286,6 +285,10 @@ def _refusal(what: str, answer: urllib3.BaseHTTPResponse) -> OutsideError:
     )
 
 
+_OTHER_SERVER = (
+    "correct torchserve.management in the host profile; something else answers at that "
+    "address"
+)
 _HINTS = {
     400: "token authorization may be on; name its key_file in the host profile, or "
     "start TorchServe with --disable-token-auth",
@@ -298,7 +301,9 @@ def _json(data: bytes, path: str) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise OutsideError(f"TorchServe answered {path} with no JSON") from error
+        raise OutsideError(
+            f"TorchServe answered {path} with no JSON", hint=_OTHER_SERVER
+        ) from error
 
 
 def _origin(url: str) -> str:

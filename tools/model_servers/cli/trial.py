@@ -179,7 +179,8 @@ def _row(
     error = console.failures.get(ref.name)
     load_s = console.ready_s.get(ref.name)
     if load_s is None:
-        return row.failed(error or OutsideError(f"{ref} was not loaded"))
+        unknown = OutsideError(f"{ref} was not loaded", hint=f"read the logs in {logs}")
+        return row.failed(error or unknown)
     try:
         if error is not None:
             load_s = loading.load(ref)
