@@ -149,6 +149,8 @@ class Handler:
         sample = value if self.preprocess is None else self.preprocess(value)
         if is_tensor(sample) or not self.is_module or self.collate is not None:
             return sample
+        if sample is None and self.preprocess is not None:
+            raise RuntimeError("preprocess_function returned None; return one sample")
         return to_tensors(sample, self.dtype)
 
     def _answer(self, output: Any, accept: str) -> Answer | Failure:

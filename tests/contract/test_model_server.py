@@ -287,6 +287,25 @@ def test_a_link_is_registered_under_its_own_name(
     assert (model_store / "link-1.0").is_symlink()
 
 
+@pytest.mark.torchserve
+def test_an_address_that_knows_no_predictions_blames_no_model(
+    model_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    logs = tmp_path_factory.mktemp("torchserve") / "logs"
+    with torchserve(model_store, logs=logs) as addresses:
+        api = TorchServeApi(
+            management=addresses.management, inference=addresses.metrics
+        )
+        with pytest.raises(OutsideError) as caught:
+            api.predict(ECHO_1, _request(b"hello"))
+
+    assert str(caught.value) == (
+        f"{addresses.metrics} is no inference API of TorchServe: it does not know "
+        "/predictions"
+    )
+    assert caught.value.hint == "correct torchserve.inference in the host profile"
+
+
 def _closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

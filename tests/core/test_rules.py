@@ -196,6 +196,18 @@ from model_servers.core.findings import Code
             id="no golden case",
         ),
         pytest.param(
+            {"files": ["golden/other.yml"]},
+            [
+                finding(
+                    Code.GOLDEN,
+                    "the case does not end in .yaml, so nobody asks it",
+                    path="golden/other.yml",
+                    fix="rename it to golden/other.yaml",
+                )
+            ],
+            id="a golden case with another ending",
+        ),
+        pytest.param(
             {"files": ["golden/deep/case.yaml"]},
             [
                 finding(

@@ -117,6 +117,18 @@ def test_an_exception_in_preprocess_is_that_requests_answer(
     assert bad.json["message"] == (str(error) or kind)
 
 
+def test_a_preprocess_that_returns_nothing_is_told_so(models: Any) -> None:
+    served = models.load(handler_factory(Watched, lambda data: data if data else None))
+
+    forgot, fine = served.ask_json([], [1])
+
+    assert (forgot.status, fine.json) == (500, [2])
+    assert (
+        forgot.json["message"] == "preprocess_function returned None; return one sample"
+    )
+    assert served.handler.model.sizes == [1]
+
+
 @pytest.mark.parametrize("error", [ValueError("odd\nline"), ZeroDivisionError("odd")])
 def test_an_exception_in_postprocess_is_that_requests_500(
     models: Any, error: Exception, caplog: pytest.LogCaptureFixture

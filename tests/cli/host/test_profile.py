@@ -35,18 +35,24 @@ def status(tmp_path, capsys):
 
 @pytest.fixture
 def elsewhere():
-    """The address of a server that is no TorchServe."""
+    """A server that is no TorchServe."""
 
     class Nothing(BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_error(404)
+            if self.server.page is None:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(self.server.page)
 
         def log_message(self, *_):
             """Keep quiet."""
 
     server = HTTPServer(("127.0.0.1", 0), Nothing)
     with answering(server):
-        yield f"http://127.0.0.1:{server.server_port}"
+        server.page = None
+        yield server
 
 
 def test_a_profile_in_another_encoding_says_how_to_save_it(status):
@@ -77,12 +83,27 @@ def test_an_address_whose_port_is_no_number_is_refused(status):
 
 
 def test_another_server_in_the_place_of_torchserve_is_told_as_such(status, elsewhere):
-    ended, _, err = status(management=elsewhere)
+    address = f"http://127.0.0.1:{elsewhere.server_port}"
+
+    ended, _, err = status(management=address)
 
     assert ended == 3
     assert err == (
         "ms: the models cannot be listed: nothing is known as "
-        f"/models?limit=100&next_page_token=0 at {elsewhere}\n"
+        f"/models?limit=100&next_page_token=0 at {address}\n"
+        "hint: correct torchserve.management in the host profile; something else "
+        "answers at that address\n"
+    )
+
+
+def test_a_page_in_the_place_of_torchserves_answer_is_told_as_such(status, elsewhere):
+    elsewhere.page = b"<html>hello</html>"
+
+    ended, _, err = status(management=f"http://127.0.0.1:{elsewhere.server_port}")
+
+    assert ended == 3
+    assert err == (
+        "ms: TorchServe answered /models?limit=100&next_page_token=0 with no JSON\n"
         "hint: correct torchserve.management in the host profile; something else "
         "answers at that address\n"
     )

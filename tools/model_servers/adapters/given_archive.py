@@ -59,7 +59,10 @@ def read(path: Path) -> GivenArchive:
     except FileNotFoundError as error:
         raise RequestError(f"there is no {path}", hint="correct --mar") from error
     except OSError as error:
-        raise OutsideError(f"{path} cannot be read: {error.strerror}") from error
+        raise OutsideError(
+            f"{path} cannot be read: {error.strerror}",
+            hint="correct its permissions, or --mar",
+        ) from error
 
 
 def _check(infos: list[zipfile.ZipInfo], path: Path) -> None:

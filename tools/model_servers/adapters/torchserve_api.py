@@ -131,7 +131,11 @@ class TorchServeApi:
         )
 
     def predict(self, ref: Ref, request: Request) -> tuple[int, bytes]:
-        """Send a request to exactly this version: HTTP status and body."""
+        """Send a request to exactly this version: HTTP status and body.
+
+        Raises:
+            OutsideError: nothing answers at that address, or it is no inference API.
+        """
         url = (
             f"{self._inference}/predictions/{quote(ref.name, safe='')}/"
             f"{quote(str(ref.version), safe='')}"
@@ -143,6 +147,13 @@ class TorchServeApi:
             body=request.body,
             headers={"Content-Type": request.content_type},
         )
+        # Its other APIs say so, where the addresses in a host profile are mixed up.
+        if answer.status == 404 and b'"ResourceNotFoundException"' in answer.data:
+            raise OutsideError(
+                f"{self._inference} is no inference API of TorchServe: "
+                "it does not know /predictions",
+                hint="correct torchserve.inference in the host profile",
+            )
         return answer.status, answer.data
 
     def _get(self, path: str, what: str, *, absent: Any = None) -> Any:
@@ -152,8 +163,7 @@ class TorchServeApi:
         if answer.status == 404:
             raise OutsideError(
                 f"{what}: nothing is known as {path} at {self._management}",
-                hint="correct torchserve.management in the host profile; something "
-                "else answers at that address",
+                hint=_OTHER_SERVER,
             )
         if answer.status != 200:
             raise _refusal(what, answer)
@@ -275,6 +285,10 @@ def _refusal(what: str, answer: urllib3.BaseHTTPResponse) -> OutsideError:
     )
 
 
+_OTHER_SERVER = (
+    "correct torchserve.management in the host profile; something else answers at that "
+    "address"
+)
 _HINTS = {
     400: "token authorization may be on; name its key_file in the host profile, or "
     "start TorchServe with --disable-token-auth",
@@ -287,7 +301,9 @@ def _json(data: bytes, path: str) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise OutsideError(f"TorchServe answered {path} with no JSON") from error
+        raise OutsideError(
+            f"TorchServe answered {path} with no JSON", hint=_OTHER_SERVER
+        ) from error
 
 
 def _origin(url: str) -> str:

@@ -64,7 +64,9 @@ def _web_address(text: str | None, flag: str) -> str | None:
     try:
         parts = urlsplit(text)
     except ValueError as error:
-        raise RequestError(f"{flag} is no web address: {error}") from error
+        raise RequestError(
+            f"{flag} is no web address: {error}", hint=f"correct {flag}"
+        ) from error
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise RequestError(
             f"{flag} is {text!r}, and no web address",

@@ -153,6 +153,7 @@ def _served(
     sync = wire.sync(settings, profile)
     with wire.model_store(profile).locked():
         # What failed in an earlier trial is tried again.
+        sync.diary.memory.write(Memory())
         resolved = sync.resolve.run(profile.models, Memory())
         releases = wanted_releases(resolved.desired)
         plan = sync.plan(resolved.desired)
@@ -160,7 +161,9 @@ def _served(
         try:
             sync.apply(plan, resolved, console)
         except OutsideError:
-            return releases  # each failure was shown, and is in the report
+            if not console.failures:
+                raise
+            # Each failure was shown, and is in the report.
         return releases
 
 
@@ -179,7 +182,8 @@ def _row(
     error = console.failures.get(ref.name)
     load_s = console.ready_s.get(ref.name)
     if load_s is None:
-        return row.failed(error or OutsideError(f"{ref} was not loaded"))
+        unknown = OutsideError(f"{ref} was not loaded", hint=f"read the logs in {logs}")
+        return row.failed(error or unknown)
     try:
         if error is not None:
             load_s = loading.load(ref)

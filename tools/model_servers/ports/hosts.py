@@ -46,7 +46,11 @@ class ModelServer(Protocol):
         """Take a version off the server; done if it is not there."""
 
     def predict(self, ref: Ref, request: Request) -> tuple[int, bytes]:
-        """Send a request to exactly this version: HTTP status and body."""
+        """Send a request to exactly this version: HTTP status and body.
+
+        Raises:
+            OutsideError: the server that answers requests is not there.
+        """
 
 
 class ModelStore(Protocol):

@@ -23,6 +23,13 @@ def cases(subject: Subject) -> Iterator[Finding]:
                 path=path,
                 fix=f"move it to {contribution.root}/{golden}/",
             )
+        if path.endswith(".yml"):
+            yield subject.in_file(
+                Code.GOLDEN,
+                "the case does not end in .yaml, so nobody asks it",
+                path=path,
+                fix=f"rename it to {path.removesuffix('.yml')}.yaml",
+            )
     if not any(is_case(path, golden) for path in files):
         yield subject.in_model(
             Code.GOLDEN,
