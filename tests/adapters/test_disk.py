@@ -22,9 +22,16 @@ def test_whose_folder_it_is_is_told_where_permission_is_denied(
     assert str(caught.value) == (
         f"the model store failed: [Errno 13] Permission denied: '{tmp_path / name}'"
     )
+    user = getpass.getuser()
+    assert caught.value.hint == f"run it as {user}, or correct the folder's permissions"
+
+
+def test_nobody_is_named_for_a_file_whose_folder_is_not_known() -> None:
+    with pytest.raises(OutsideError) as caught, disk.failures("the model store"):
+        raise PermissionError(errno.EACCES, "Permission denied", "checkpoint.pt")
+
     assert caught.value.hint == (
-        f"run it as {getpass.getuser()}, who owns the folder, or correct its "
-        "permissions"
+        "run it as the folder's owner, or correct the folder's permissions"
     )
 
 

@@ -110,6 +110,11 @@ def test_a_good_host_has_nothing_to_mend():
             id="model store of another user",
         ),
         pytest.param(
+            replace(GOOD, user="root", owner="torchserve"),
+            *("user", "warning", "model store is torchserve's", "sudo -u torchserve"),
+            id="root",
+        ),
+        pytest.param(
             replace(GOOD, model_store=Folder(path="/srv/models", free_bytes=GIB)),
             *("model store", "warning", "1.0 GiB free", "ms sync prune"),
             id="full disk",

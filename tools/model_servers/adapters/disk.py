@@ -71,19 +71,23 @@ def failure(what: str, error: OSError) -> OutsideError:
     if error.errno in FULL:
         hint = _MAKE_ROOM
     elif isinstance(error, PermissionError) and error.filename is not None:
-        owner = _owner_of(Path(os.fsdecode(error.filename)))
-        hint = f"run it as {owner}, who owns the folder, or correct its permissions"
+        path = Path(os.fsdecode(error.filename))
+        # What was removed below an open folder is named without the folder.
+        owner = owner_of(path) if path.is_absolute() else "the folder's owner"
+        hint = f"run it as {owner}, or correct the folder's permissions"
     return OutsideError(f"{what} failed: {error}", hint=hint)
 
 
-def _owner_of(path: Path) -> str:
+def owner_of(path: Path) -> str:
     """Name the owner of *path*, or of the nearest folder around it that is seen."""
     for place in (path, *path.parents):
         with suppress(OSError):
-            uid = place.stat().st_uid
-            break
-    else:
-        return "its owner"
+            return user_of(place.stat().st_uid)
+    return "its owner"
+
+
+def user_of(uid: int) -> str:
+    """Name a user of this machine."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

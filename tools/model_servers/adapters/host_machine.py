@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
 import urllib3
 
-from model_servers.adapters import frontends
+from model_servers.adapters import disk, frontends
 from model_servers.core.doctor import Folder
 from model_servers.core.frontend import Frontend
 
@@ -37,6 +38,14 @@ class HostMachine:
         except OSError:
             return Folder(path=str(self._root), free_bytes=None)
         return Folder(path=str(self._root), free_bytes=free_bytes)
+
+    def owner(self) -> str:
+        """Name the user whose model store it is, or who could make one."""
+        return disk.owner_of(self._root)
+
+    def user(self) -> str:
+        """Name the user who runs this."""
+        return disk.user_of(os.geteuid())
 
     def lock_holder(self) -> str:
         """Name the process that is at work on the model store."""

@@ -33,6 +33,12 @@ class HostFacts:
     store: str
     store_error: str = ""
     model_store: Folder
+    owner: str = ""
+    """Of the model store."""
+
+    user: str = ""
+    """Who runs this."""
+
     layout: Layout = Layout.DIR
     lock_holder: str = ""
     """The process that is at work on the model store."""
@@ -66,6 +72,7 @@ def check(facts: HostFacts) -> list[Check]:
     return [
         _store(facts),
         _model_store(facts),
+        *_user(facts),
         *_layout(facts),
         *_disk(facts),
         *_named_files(facts),
@@ -108,6 +115,19 @@ def _model_store(facts: HostFacts) -> Check:
         fix="make room; ms sync prune shows what is not needed",
         otherwise=State.WARNING,
     )
+
+
+def _user(facts: HostFacts) -> Iterator[Check]:
+    """Warn of root above all, who may write what others cannot take away then."""
+    is_writable = facts.model_store.free_bytes is not None
+    if is_writable and facts.owner != facts.user:
+        yield _judged(
+            "user",
+            found=f"{facts.user}, but the model store is {facts.owner}'s",
+            expected="one user for both, and for TorchServe",
+            fix=f"run ms as {facts.owner}: sudo -u {facts.owner} ms sync doctor",
+            otherwise=State.WARNING,
+        )
 
 
 def _layout(facts: HostFacts) -> Iterator[Check]:

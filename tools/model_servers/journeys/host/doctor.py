@@ -27,6 +27,12 @@ class Machine(Protocol):
     def folder(self) -> Folder:
         """Look at the model store."""
 
+    def owner(self) -> str:
+        """Name the user whose model store it is."""
+
+    def user(self) -> str:
+        """Name the user who runs this."""
+
     def lock_holder(self) -> str:
         """Name the process that is at work on it; empty if there is none."""
 
@@ -70,6 +76,8 @@ class LookAtHost:
             store=self.store.address,
             store_error=store_error,
             model_store=folder,
+            owner=self.machine.owner(),
+            user=self.machine.user(),
             layout=self.model_store.layout,
             lock_holder=self.machine.lock_holder(),
             prunable_bytes=self._prunable_bytes(served)
