@@ -7,7 +7,8 @@ set -eu
 if command -v ms >/dev/null 2>&1; then
     exec ms archive "$@"
 fi
-checkout=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+script=$(readlink -f -- "$0") # it may be called through a link
+checkout=$(CDPATH='' cd -- "$(dirname -- "$script")/.." && pwd)
 python="$checkout/.venv/bin/python" # as `make setup` has it
 [ -x "$python" ] || python=python3
 export PYTHONPATH="$checkout/tools${PYTHONPATH:+:$PYTHONPATH}"

@@ -228,7 +228,8 @@ def test_what_cannot_be_is_told_with_a_hint(capsys, here, changes, told):
     assert "\nhint: " in err
 
 
-def test_a_script_without_anything_installed_says_what_to_install(here):
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_script_without_anything_installed_says_what_to_install(here, is_linked):
     checkout = here / "checkout"
     (checkout / "handler").mkdir(parents=True)
     script = checkout / "handler" / "build.sh"
@@ -237,9 +238,10 @@ def test_a_script_without_anything_installed_says_what_to_install(here):
     (here / "bin").mkdir()
     (here / "bin" / "python3").write_text("#!/bin/sh\nexit 1\n")
     (here / "bin" / "python3").chmod(0o755)
+    (here / "bin" / "build.sh").symlink_to(script)
 
     done = subprocess.run(
-        [script],
+        [here / "bin" / "build.sh" if is_linked else script],
         env={"PATH": f"{here}/bin:/usr/bin:/bin"},
         capture_output=True,
         text=True,
