@@ -17,11 +17,12 @@ def registry(tmp_path):
 
 @pytest.fixture
 def ms(registry, capsys):
-    """Run ``ms validate``: exit status, stdout, stderr."""
+    """Run ``ms validate`` without an import: exit status, stdout, stderr."""
 
     def run(*arguments):
+        flags = ["--static", "--registry", str(registry)]
         try:
-            status = main(["validate", *arguments, "--registry", str(registry)])
+            status = main(["validate", *arguments, *flags])
         except SystemExit as end:
             status = end.code
         captured = capsys.readouterr()

@@ -178,8 +178,10 @@ def with_numbers(network):
     return network.eval()
 
 
-def assert_valid(capsys, directory):
-    status = main(["validate", directory.name, "--registry", str(directory.parent)])
+def assert_valid(capsys, directory, *flags):
+    """Assert it of a model; where it is served by the test, `--static` is enough."""
+    registry = ["--registry", str(directory.parent)]
+    status = main(["validate", directory.name, *registry, *flags])
     assert (status, capsys.readouterr().out) == (0, "1 model: no findings\n")
 
 
@@ -222,7 +224,7 @@ def test_a_chain_of_layers_answers_as_the_network_it_was_saved_from(
         expected = network(torch.tensor([request]))[0]
     torch.testing.assert_close(torch.tensor(reply.json), expected)
     record(directory, reply.json)
-    assert_valid(capsys, directory)
+    assert_valid(capsys, directory, "--static")
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -239,7 +241,7 @@ def test_a_network_that_is_no_chain_loads_and_answers_with_its_first_layer(
     assert loaded.keys() == expected.keys()
     torch.testing.assert_close(dict(loaded), dict(expected), rtol=0, atol=0)
     record(directory, reply.json)
-    assert_valid(capsys, directory)
+    assert_valid(capsys, directory, "--static")
 
 
 def test_who_must_write_forward_is_told_and_shown_the_layers(init, tmp_path):

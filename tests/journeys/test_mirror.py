@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -210,13 +210,21 @@ class Counting(MemoryStore):
         return super().chunks(key, offset, length, token=token)
 
 
-@pytest.fixture
-def heavy(tmp_path: Path) -> Counting:
-    """A store with two versions of a model that have the same weights."""
-    store = Counting()
+@pytest.fixture(scope="module")
+def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
+    """The objects of two versions of a model that have the same weights."""
+    store, folder = MemoryStore(), tmp_path_factory.mktemp("heavy")
     weights = checkpoint_of(WEIGHTS_BYTES)
     for text, handler in (("cat@1.0.0", HANDLER), ("cat@1.1.0", f"# new\n{HANDLER}")):
-        publish(store, tmp_path / text, text, handler, checkpoint=weights)
+        publish(store, folder / text, text, handler, checkpoint=weights)
+    return store.objects
+
+
+@pytest.fixture
+def heavy(two_versions: Mapping[str, bytes]) -> Counting:
+    """A store with these versions, which counts what it gives."""
+    store = Counting()
+    store.objects.update(two_versions)
     return store
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from fakes.store import MemoryStore
 from fakes.watcher import Quiet
+from journeys.publishing import CAT, DOG
 from model_servers.adapters.checkout import Checkout
 from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.passing_archives import PassingArchives
@@ -21,23 +22,7 @@ from model_servers.journeys.build import Build
 from model_servers.journeys.mirror import Mirror
 from model_servers.journeys.publish import Publish
 from reports import MEASURED, RIGHT, WRONG, verdict_of
-from zoo import HANDLER, make_model
-
-CAT = Ref.parse("cat@1.0.0")
-DOG = Ref.parse("dog@2.1.0")
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Path:
-    folder = tmp_path / "registry"
-    make_model(folder, "cat")
-    make_model(folder, "dog", version="2.1.0")
-    return folder
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
+from zoo import HANDLER
 
 
 def run(

@@ -175,6 +175,11 @@ class Forge:
             yield json.loads(line)
 
 
+def results(found: Results) -> dict[str, str]:
+    """Give the result of each job."""
+    return {name: job.result for name, job in found.items()}
+
+
 def forge(
     folder: Path, bucket: Bucket, *, warm: Path, stand_ins: tuple[str, ...]
 ) -> Forge:

@@ -2,15 +2,12 @@
 
 import pytest
 
+from workflows.forge import results
 from workflows.harness.documents import DocumentError
 from workflows.harness.outputs import SUMMARY_MAX_BYTES, annotations
 from workflows.harness.service import Environment
 
 HEAD = "on: push\npermissions: {}\njobs:\n"
-
-
-def results(found):
-    return {name: job.result for name, job in found.items()}
 
 
 def test_jobs_run_after_what_they_need_and_are_skipped_with_it(toy):

@@ -7,12 +7,7 @@ import shutil
 import pytest
 
 import zoo
-from workflows.forge import Forge
-
-
-def results(found):
-    return {name: job.result for name, job in found.items()}
-
+from workflows.forge import Forge, results
 
 SKIPPED = {"tool": "skipped"}
 ALL_GOOD = dict.fromkeys(("plan", "validate", "build", "smoke", "gate"), "success")
