@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.planning import (
@@ -38,6 +40,8 @@ from model_servers.core.plan import (
     Unregister,
     plan,
 )
+
+FOREIGN = "it was registered from 'http://x/a.mar', not by this tool"
 
 
 @pytest.mark.parametrize(
@@ -161,7 +165,7 @@ from model_servers.core.plan import (
         ),
         pytest.param(
             [A1],
-            host(served(A1), on_disk={}),
+            host(served(A1), on_disk=installed(B1)),
             [
                 change(
                     Sign.REPAIR,
@@ -172,6 +176,7 @@ from model_servers.core.plan import (
                     Register(A1),
                     Probe(A1),
                     reason="its files are gone from the model store",
+                    downtime="its files are gone from the model store",
                 )
             ],
             id="repair: files gone",
@@ -190,6 +195,8 @@ from model_servers.core.plan import (
                     Probe(A1),
                     reason=f"archive {sha256(A1, 'other')[:12]} is installed, "
                     f"{sha256(A1)[:12]} is released",
+                    downtime=f"archive {sha256(A1, 'other')[:12]} is installed, "
+                    f"{sha256(A1)[:12]} is released",
                 )
             ],
             id="repair: other digest",
@@ -205,7 +212,8 @@ from model_servers.core.plan import (
                     Unregister("a", "1.0"),
                     Register(A1),
                     Probe(A1),
-                    reason="it was registered from 'http://x/a.mar', not by this tool",
+                    reason=FOREIGN,
+                    downtime=FOREIGN,
                 )
             ],
             id="repair: registered from elsewhere",
@@ -233,7 +241,8 @@ from model_servers.core.plan import (
                     Unregister("a", "old"),
                     Drain("a", "rc-1"),
                     Unregister("a", "rc-1"),
-                    reason="it was registered from 'http://x/a.mar', not by this tool",
+                    reason=FOREIGN,
+                    downtime=FOREIGN,
                 )
             ],
             id="repair: another version answers while the default is replaced",
@@ -309,7 +318,44 @@ from model_servers.core.plan import (
     ],
 )
 def test_the_plan_from_what_is_observed_to_what_is_wanted(wanted, observed, expected):
-    assert planned(desired(*wanted), observed) == Plan(tuple(expected))
+    found = planned(desired(*wanted), observed, allow_downtime=True)
+
+    assert found == Plan(tuple(expected))
+
+
+ANEW = {
+    FOREIGN: host(foreign("1.0"), on_disk=installed(A1)),
+    "its files are gone from the model store": host(served(A1), on_disk=installed(B1)),
+    f"archive {sha256(A1, 'other')[:12]} is installed, "
+    f"{sha256(A1)[:12]} is released": host(
+        served(A1), on_disk=installed(A1, kind="other")
+    ),
+    "nothing is installed in the model store; model_store in the host profile is "
+    "wrong, or its disk is not mounted": host(served(A1), on_disk={}),
+}
+
+
+@pytest.mark.parametrize("why", ANEW)
+def test_what_answers_is_loaded_anew_only_if_that_is_agreed_to(why):
+    observed = ANEW[why]
+
+    (refused,) = planned(desired(A1), observed).changes
+    (agreed,) = planned(desired(A1), observed, allow_downtime=True).changes
+
+    assert (refused.sign, refused.actions) == (Sign.REFUSE, ())
+    assert refused.reason == f"a would not answer for a while: {why}"
+    assert refused.hint.startswith("add --allow-downtime")
+    assert (agreed.sign, agreed.downtime) == (Sign.REPAIR, why)
+
+
+@pytest.mark.parametrize("why", ANEW)
+def test_what_does_not_answer_is_loaded_anew_without_a_word(why):
+    observed = ANEW[why]
+    (dead,) = (replace(one, workers_ready=0) for one in observed.served["a"])
+
+    (change,) = planned(desired(A1), replace(observed, served={"a": (dead,)})).changes
+
+    assert (change.sign, change.reason, change.downtime) == (Sign.REPAIR, why, "")
 
 
 def test_a_plan_that_changes_nothing_is_empty_but_shows_what_stays():

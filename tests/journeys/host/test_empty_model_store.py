@@ -8,7 +8,6 @@ import pytest
 
 from fakes.host import Host
 from model_servers.core.guards import Override
-from model_servers.errors import RefusedError
 
 SERVED = {"cat": ("1.0.0", ["1.0.0"]), "dog": ("1.0.0", ["1.0.0"])}
 
@@ -25,15 +24,14 @@ def unmounted(host: Host) -> Host:
 def test_what_answers_is_not_loaded_anew_from_an_empty_model_store(
     unmounted: Host,
 ) -> None:
-    with pytest.raises(RefusedError) as refused:
-        unmounted.apply({"cat": "1.0.0", "dog": "1.0.0"})
+    unmounted.apply({"cat": "1.0.0", "dog": "1.0.0"})
 
-    assert str(refused.value) == (
-        "no version is installed in the model store, but TorchServe answers with "
-        "cat@1.0.0, dog@1.0.0; model_store in the host profile is wrong, or its disk "
-        "is not mounted"
-    )
-    assert refused.value.hint == "add --allow-downtime if that is meant"
+    refused = unmounted.plan({"cat": "1.0.0", "dog": "1.0.0"})[0].refused()
+    assert [one.reason for one in refused] == [
+        f"{name} would not answer for a while: nothing is installed in the model "
+        "store; model_store in the host profile is wrong, or its disk is not mounted"
+        for name in ("cat", "dog")
+    ]
     assert unmounted.state() == SERVED
     assert list(unmounted.root.glob("[!.]*")) == []
 

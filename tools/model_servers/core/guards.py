@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from model_servers.core.changes import Plan, Register, Sign, Unregister
+from model_servers.core.changes import Plan, Sign
 from model_servers.core.spelling import nearest
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ def objections(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Obje
     """Yield what speaks against a plan as a whole."""
     yield from _too_much(plan, observed, policy)
     yield from _misspelt(plan)
-    yield from _empty_model_store(plan, observed)
 
 
 def _too_much(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Objection]:
@@ -83,27 +82,3 @@ def _misspelt(plan: Plan) -> Iterator[Objection]:
                 f"which cannot be had: {one.reason}",
                 override=Override.LARGE_CHANGE,
             )
-
-
-def _empty_model_store(plan: Plan, observed: HostState) -> Iterator[Objection]:
-    """Object to loading anew what answers, as nothing of it is on the disk.
-
-    A disk that is not mounted looks like one from which everything is gone.
-    """
-    silent = list(_silenced(plan, observed))
-    if silent and not observed.installed:
-        yield Objection(
-            reason="no version is installed in the model store, but TorchServe answers "
-            f"with {', '.join(silent)}; model_store in the host profile is wrong, or "
-            "its disk is not mounted",
-            override=Override.DOWNTIME,
-        )
-
-
-def _silenced(plan: Plan, observed: HostState) -> Iterator[str]:
-    """Name the versions that answer and would be loaded anew."""
-    for one in plan.changes:
-        ready = {v.version for v in observed.served.get(one.name, ()) if v.is_ready}
-        goes = {a.version for a in one.actions if isinstance(a, Unregister)}
-        comes = {str(a.ref.version) for a in one.actions if isinstance(a, Register)}
-        yield from (f"{one.name}@{version}" for version in sorted(ready & goes & comes))

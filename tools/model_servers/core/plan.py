@@ -123,7 +123,7 @@ class _Comparison:
         ready = [one for one in self._unwanted(asked) if one.is_ready]
         if self._goes_first(asked) and any(one.is_default for one in ready):
             return f"{default} goes before {asked.default.ref.version} comes"
-        return "; ".join(self._changed_settings(asked))
+        return "; ".join(self._reloaded(asked))
 
     def _unwanted(self, asked: Wanted) -> list[ServedVersion]:
         wanted = {str(release.ref.version) for release in asked.releases}
@@ -136,18 +136,35 @@ class _Comparison:
         is_asked = asked.update is Update.RESOURCE
         return is_asked and is_new and bool(self._unwanted(asked))
 
-    def _changed_settings(self, asked: Wanted) -> list[str]:
-        """Say what differs of versions that answer and must be loaded anew for it."""
-        return [
-            changed
-            for release in asked.releases
-            if (served := self.observed.find(release.ref)) and served.is_ready
-            if (
-                changed := self._other_settings(
-                    release.ref, self._overlay(asked, release)
-                )
+    def _reloaded(self, asked: Wanted) -> Iterator[str]:
+        """Say why versions that answer must be loaded anew."""
+        for release in asked.releases:
+            served = self.observed.find(release.ref)
+            why = self._why_anew(release, self._overlay(asked, release))
+            if served and served.is_ready and why:
+                yield why
+
+    def _why_anew(self, release: Release, overlay: Overlay) -> str:
+        """Say why the registered version must go before it can come, or nothing."""
+        ref = release.ref
+        served, installed = self.observed.find(ref), self.observed.installed.get(ref)
+        if served is None:
+            return ""
+        if layout_of(ref, served.location) is None:
+            return f"it was registered from {served.location!r}, not by this tool"
+        if not self.observed.installed:
+            return (
+                "nothing is installed in the model store; model_store in the host "
+                "profile is wrong, or its disk is not mounted"
             )
-        ]
+        if installed is None:
+            return "its files are gone from the model store"
+        if installed.sha256 != release.archive.sha256:
+            return (
+                f"archive {installed.sha256[:12]} is installed, "
+                f"{release.archive.sha256[:12]} is released"
+            )
+        return self._other_settings(ref, overlay)
 
     def _other_settings(self, ref: Ref, overlay: Overlay) -> str:
         installed = self.observed.installed.get(ref)
@@ -197,7 +214,11 @@ class _Planner(_Comparison):
             self._other_layout(asked, release) for release in asked.releases
         )
         is_as_asked = is_as_asked and is_laid_out
-        if is_default and is_as_asked and not self._changed_settings(asked):
+        has_settings = not any(
+            self._other_settings(one.ref, self._overlay(asked, one))
+            for one in asked.releases
+        )
+        if is_default and is_as_asked and has_settings:
             return Sign.REPAIR
         return Sign.CHANGE
 
@@ -302,23 +323,6 @@ class _Planner(_Comparison):
             return ""
         entry = asked.layout.entry(release.ref)
         return f"TorchServe's next start is from {entry}; what serves now goes on"
-
-    def _why_anew(self, release: Release, overlay: Overlay) -> str:
-        """Say why the registered version must go before it can come, or nothing."""
-        ref = release.ref
-        served, installed = self.observed.find(ref), self.observed.installed.get(ref)
-        if served is None:
-            return ""
-        if layout_of(ref, served.location) is None:
-            return f"it was registered from {served.location!r}, not by this tool"
-        if installed is None:
-            return "its files are gone from the model store"
-        if installed.sha256 != release.archive.sha256:
-            return (
-                f"archive {installed.sha256[:12]} is installed, "
-                f"{release.archive.sha256[:12]} is released"
-            )
-        return self._other_settings(ref, overlay)
 
 
 def _left_out(asked: Wanted) -> Iterator[str]:
