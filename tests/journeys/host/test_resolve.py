@@ -208,6 +208,18 @@ def test_a_pin_stands_above_the_profile(host: Host) -> None:
     assert not host.plan({"cat": "latest"})[0]
 
 
+def test_a_pin_to_what_nobody_has_released_says_that_it_is_one(host: Host) -> None:
+    host.apply({"cat": "1.0.0"})
+    host.sync.diary.pin(Ref.parse("cat@9.9"), why="a slip")
+
+    (refused,) = host.plan({"cat": "1.0.0"})[0].refused()
+
+    assert refused.reason.startswith("cat is pinned by ann@host on ")
+    assert ": a slip; cat@9.9 is not released in memory://store" in refused.reason
+    assert refused.hint.endswith("; or `ms sync unpin cat`")
+    assert host.state() == {"cat": ("1.0.0", ["1.0.0"])}
+
+
 def test_a_pin_after_a_rollback_is_lifted_by_a_newer_version(host: Host) -> None:
     host.apply({"cat": "1.0.0"})
     bad = Version.parse("1.10.0")

@@ -118,9 +118,16 @@ class _Lookup:
             if pin.version is None:
                 hint = f"release another version; `ms sync unpin {name}` lifts that"
                 return Refusal(reason=str(pin), hint=hint), False
-            return self._wanted(name, asked, str(pin.version), str(pin)), False
+            return self._pinned(name, asked, pin), False
         except RefusedError as error:
             return Refusal(reason=str(error), hint=error.hint), False
+
+    def _pinned(self, name: str, asked: WantedModel, pin: Pin) -> Wanted:
+        try:
+            return self._wanted(name, asked, str(pin.version), str(pin))
+        except RefusedError as error:
+            hint = f"{error.hint}; or `ms sync unpin {name}`"
+            raise RefusedError(f"{name} is {pin}; {error}", hint=hint) from error
 
     def _lifts(self, name: str, asked: WantedModel, pin: Pin) -> bool:
         """Say whether what the profile wants is newer than what was rolled back."""
