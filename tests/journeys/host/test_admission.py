@@ -223,6 +223,18 @@ def test_a_cpu_host_serves_what_does_not_insist_on_a_gpu(
     )
 
 
+def test_gpus_that_the_host_profile_gives_have_to_be_there(
+    host: Host, gpus: Simulated
+) -> None:
+    wanted = {"dog": {"default": "1.0.0", "device_ids": [7]}}
+
+    _, admission = admit(host, wanted)
+
+    assert admission.refused["dog"].reason == (
+        "it asks for a GPU and this host has none: the driver shows none"
+    )
+
+
 def test_nothing_to_register_asks_neither_the_driver_nor_the_store(
     host: Host, gpus: Simulated
 ) -> None:

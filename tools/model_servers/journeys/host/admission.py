@@ -196,14 +196,20 @@ class Admit:
     def _ask(
         self, release: Release, wanted: Wanted, observed: HostState, context_mib: int
     ) -> Ask | None:
-        """Read what a version's own model config asks, and this host's profile."""
-        return ask(
+        """Read what a version's own model config asks, and this host's profile.
+
+        ``deviceIds`` of a model count where there are GPUs; a host that is given some
+        has to have them.
+        """
+        asked = ask(
             release.ref.name,
             str(release.ref.version),
             self._released(release, observed).with_overlay(wanted.overlay),
             archive_bytes=release.archive.size_bytes,
             context_mib=context_mib,
         )
+        must_be_gpu = DEVICE_IDS in wanted.overlay
+        return replace(asked, must_be_gpu=True) if asked and must_be_gpu else asked
 
     def _released(self, release: Release, observed: HostState) -> Serving:
         """Read a version's own model config: from the disk if it is here."""
