@@ -31,7 +31,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--kills",
         type=int,
-        default=3,
+        default=4,
         help="how often tests kill what they run, at random points (make soak: 100)",
     )
 
