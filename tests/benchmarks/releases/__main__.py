@@ -40,8 +40,8 @@ def main() -> int:
             fetched = bench.measure(rounds=rounds)
             published = bench.publish_beside(large, "2.0")
             code_up = bench.publish_code("2.1", code="# faster\n")
-            whole_down, _ = bench.fetch_after("1.0", "2.0")
-            code_down, code_bytes = bench.fetch_after("2.0", "2.1")
+            whole_down, _ = bench.fetch_after("1.0", "2.0", rounds=rounds)
+            code_down, code_bytes = bench.fetch_after("2.0", "2.1", rounds=rounds)
             _say("many releases")
             sizes = [
                 many.measure(folder, bench, models=models, rounds=rounds)
@@ -86,8 +86,9 @@ def _about(rounds: int) -> str:
     return (
         "Written by `make bench-release`; every figure comes from one run of it. Each "
         f"time is the best of {rounds} fresh processes with Python's start (one for "
-        "the archiver's default). The checkpoints are noise; the store is radosgw on "
-        "the same machine, so the network costs nothing and both share its cores.\n\n"
+        "the archiver's default, and for each publication). The checkpoints are "
+        "noise; the store is radosgw on the same machine, so the network costs "
+        "nothing and both share its cores.\n\n"
         f"{datetime.now(timezone.utc).date()}, {len(os.sched_getaffinity(0))} cores, "
         f"Python {platform.python_version()}, load average "
         f"{os.getloadavg()[0]:.1f} after the run."
