@@ -58,13 +58,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"hint: {error.hint}")
         return error.exit_status
     except KeyboardInterrupt:
-        say("ms: interrupted; run the same command again to go on")
-        return _INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         # The reader of our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.DONE
-    except Exception:  # noqa: BLE001 - the one boundary; anything else is a bug
-        traceback.print_exc()
-        say("ms: this is a bug in model-servers; please report the lines above")
-        return ExitStatus.BUG
+    except Exception as error:  # noqa: BLE001 - the one boundary
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """Tell of a bug. Ctrl-C that comes within a lock makes another error of itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            return _interrupted()
+        cause = cause.__context__
+    traceback.print_exception(error)
+    say("ms: this is a bug in model-servers; please report the lines above")
+    return ExitStatus.BUG
+
+
+def _interrupted() -> int:
+    say("ms: interrupted; run the same command again to go on")
+    return _INTERRUPTED

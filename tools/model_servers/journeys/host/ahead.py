@@ -17,6 +17,7 @@ from model_servers.core.changes import Install
 from model_servers.core.delta import shared_bytes
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
+from model_servers.journeys.parallel import uninterrupted
 from model_servers.journeys.released_bytes import ReleasedBytes
 from model_servers.ports import ModelStore, OnBytes, Store
 
@@ -77,9 +78,11 @@ class Ahead:
             return
         pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
         try:
-            for install in installs:
-                earlier = list(self._before(install))
-                self._running[install.ref] = pool.submit(self._after, earlier, install)
+            with uninterrupted():
+                for install in installs:
+                    earlier = list(self._before(install))
+                    running = pool.submit(self._after, earlier, install)
+                    self._running[install.ref] = running
             yield
         finally:
             self._stopping.set()

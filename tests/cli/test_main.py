@@ -1,0 +1,49 @@
+"""How ``ms`` ends, whatever its commands raise."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from model_servers.cli import fetch
+from model_servers.cli.main import main
+
+
+@pytest.fixture
+def ends_with(monkeypatch, capsys):
+    """Let a command raise something; give the exit status, and what is said."""
+
+    def run(error):
+        def fail(*_):
+            error()
+
+        monkeypatch.setattr(fetch, "fetch", fail)
+        return main(["fetch", "digits"]), capsys.readouterr().err
+
+    return run
+
+
+def test_an_error_that_nobody_expected_is_a_bug(ends_with):
+    status, err = ends_with(lambda: {}["what"])
+
+    assert status == 70
+    assert "KeyError: 'what'" in err
+    assert "this is a bug in model-servers" in err
+
+
+def test_ctrl_c_within_a_lock_is_no_bug(ends_with):
+    """As CPython has it where the signal comes between two steps of an Event."""
+
+    def interrupted():
+        lock = threading.Lock()
+        with lock:
+            lock.release()
+            raise KeyboardInterrupt
+
+    status, err = ends_with(interrupted)
+
+    assert (status, err) == (
+        130,
+        "ms: interrupted; run the same command again to go on\n",
+    )
