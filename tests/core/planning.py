@@ -95,3 +95,6 @@ INSTALL_A1 = Install(A1, sha256(A1), SIZE, SIZE)
 
 
 INSTALL_A2 = Install(A2, sha256(A2), SIZE, SIZE)
+
+
+FOREIGN = "it was registered from 'http://x/a.mar', not by this tool"
