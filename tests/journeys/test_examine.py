@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fakes.server import FakeServer
 from model_servers.core.examination import Examination
 from model_servers.core.golden import GoldenCase, Request, Tolerance
 from model_servers.core.names import Ref
+from model_servers.interruption import interrupt
 from model_servers.journeys.examine import Examine
 
 TINY = Ref.parse("tiny@1.0")
@@ -44,6 +46,29 @@ def examined(server: FakeServer, *cases: GoldenCase) -> Examination:
     examine = Examine(server=server, memory_mib=lambda pids: 100 * len(pids))
     (served,) = server.describe("tiny")
     return examine.run(TINY, cases or CASES, served, 1.25)
+
+
+def test_ctrl_c_while_cases_are_asked_together_leaves_none_waiting_for_the_others(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, begun = threading.Thread.start, []
+
+    def start_and_interrupt(thread: threading.Thread) -> None:
+        start(thread)
+        begun.append(thread)
+        if len(begun) == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_interrupt)
+    before = signal.signal(signal.SIGINT, lambda *_: interrupt())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            examined(server)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert len(begun) == TOGETHER
+    assert not any(thread.is_alive() for thread in begun)
 
 
 def test_every_case_is_asked_alone_and_together_and_for_the_time(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Iterator
 
@@ -46,20 +45,3 @@ def test_an_error_is_not_held_up_by_reads_that_hang(hang: threading.Event) -> No
 
     assert not hang.is_set()
     assert len(begun) <= 1 + parallel.AT_ONCE
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_waits_until_the_threads_are_started(
-    number: int,
-) -> None:
-    seen = []
-    before = signal.signal(number, lambda *_: seen.append("interrupted"))
-    try:
-        with parallel.uninterrupted():
-            signal.raise_signal(number)
-            seen.append("started")
-        assert seen == ["started", "interrupted"]
-        signal.raise_signal(number)
-        assert seen == ["started", "interrupted", "interrupted"]
-    finally:
-        signal.signal(number, before)

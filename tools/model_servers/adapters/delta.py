@@ -13,7 +13,6 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from model_servers.adapters.segment_digests import blake3_of, new_blake3
 from model_servers.adapters.write_back import WriteBack, write_back
 from model_servers.core.delta import Get, Piece, Place, Wanted, copies, plan_gets
 from model_servers.errors import OutsideError, RefusedError
+from model_servers.interruption import Threads
 from model_servers.ports import Chunks, OnBytes
 
 _IN_FLIGHT = 4
@@ -137,7 +137,7 @@ class Filling:
     chunks: Chunks
     local: Mapping[str, Place]
     behind: WriteBack
-    pool: ThreadPoolExecutor
+    pool: Threads
     done: set[str] = field(default_factory=set)
     """Keys of those that are there, verified."""
 
@@ -168,14 +168,14 @@ def _filled(
     log: int, files: Files, *, local: Mapping[str, Place], chunks: Chunks
 ) -> Iterator[Filling]:
     files.reserve()
-    with write_back(files.sync) as behind, ThreadPoolExecutor(_IN_FLIGHT) as pool:
+    with write_back(files.sync) as behind, Threads(_IN_FLIGHT) as pool:
         yield Filling(log, chunks, local, behind, pool)
 
 
 def _bring(
     wanted: Sequence[Wanted],
     work: _Work,
-    pool: ThreadPoolExecutor,
+    pool: Threads,
     *,
     before: Collection[str],
     local: Mapping[str, Place],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
+
+from model_servers.interruption import Threads
 
 CHUNK_BYTES = 4 * 2**20
 """What is read at once: the threads' handshakes no longer show, memory does not yet."""
@@ -32,7 +34,7 @@ class Followers:
     The caller reads or writes the next chunk meanwhile.
     """
 
-    def __init__(self, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, pool: Threads) -> None:
         self._pool = pool
         self._pending: list[Future[object]] = []
 
@@ -55,7 +57,7 @@ class Followers:
 @contextmanager
 def followers() -> Iterator[Followers]:
     """Give followers whose threads are gone in the end."""
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with Threads(_THREADS) as pool:
         fed = Followers(pool)
         yield fed
         fed.wait()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from model_servers.adapters import s3_errors
 from model_servers.core.objects import Copied, Moved, Part, Sent
+from model_servers.interruption import Threads
 from model_servers.ports import Content, OnBytes
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Transfer:
         parts: Sequence[Part],
         on_bytes: OnBytes,
     ) -> list[str]:
-        with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
+        with Threads(PARALLEL_PARTS) as pool:
             moving = {
                 pool.submit(
                     self._move, {**target, "PartNumber": number}, content, part
@@ -131,14 +132,10 @@ class Transfer:
                 for number, part in enumerate(parts, start=1)
             }
             tags: dict[int, str] = {}
-            try:
-                for done in as_completed(moving):
-                    number, part = moving[done]
-                    tags[number] = done.result()
-                    on_bytes(part.length)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            for done in as_completed(moving):
+                number, part = moving[done]
+                tags[number] = done.result()
+                on_bytes(part.length)
         return [tags[number] for number in sorted(tags)]
 
     def _move(self, target: dict[str, Any], content: Content, part: Part) -> str:

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from model_servers.core.layout import MANIFEST
 from model_servers.core.names import Ref
 from model_servers.core.release import Release, ReleasedMember
 from model_servers.errors import ModelServersError
+from model_servers.interruption import Threads
 from model_servers.ports import Chunks, OnBytes
 
 _THREADS = 4
@@ -86,7 +86,7 @@ class LocalTrees:
         That is members, and archives of the model store as a whole.
         """
         members = release.archive.members
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with Threads(_THREADS) as pool:
             are_right = pool.map(
                 lambda member: all(
                     _is_right(file, member, on_bytes)

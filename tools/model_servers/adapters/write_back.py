@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
+
+from model_servers.interruption import Threads
 
 _EVERY_BYTES = 64 * 2**20
 
@@ -17,7 +19,7 @@ _EVERY_BYTES = 64 * 2**20
 class WriteBack:
     """Calls a sync in a thread of its own, one at a time, again and again."""
 
-    def __init__(self, sync: Callable[[], None], pool: ThreadPoolExecutor) -> None:
+    def __init__(self, sync: Callable[[], None], pool: Threads) -> None:
         self._sync = sync
         self._pool = pool
         self._lock = threading.Lock()
@@ -52,7 +54,7 @@ def write_back(sync: Callable[[], None]) -> Iterator[WriteBack]:
     Args:
         sync: writes what is dirty to the disk.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with Threads(1) as pool:
         behind = WriteBack(sync, pool)
         yield behind
         behind.wait()

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NoReturn
 
+from model_servers import interruption
 from model_servers.cli.parser import parser
 from model_servers.cli.settings import Settings
 from model_servers.cli.watch import say
@@ -24,16 +22,16 @@ _INTERRUPTED = 130
 def run() -> NoReturn:
     """Be the program ``ms``, which ends when it has said how.
 
-    A thread that is still at work then, as one whose store hangs, is cut off as by a
-    kill: whatever it does can be run again.
+    What is still at work then, as a thread whose store hangs, is cut off as by a kill:
+    whatever it does can be run again. Python's own way out would wait for it, and lose
+    the status: it ends by SIGINT if Ctrl-C has come in an ``exec``, as of a dataclass.
     """
-    status = main()
-    with suppress(OSError):
-        sys.stdout.flush()
-    others = {*threading.enumerate()} - {threading.main_thread()}
-    if any(not one.daemon for one in others):
-        os._exit(status)
-    sys.exit(status)
+    interruption.listen()
+    try:
+        status = _heard(main())
+    except KeyboardInterrupt:
+        status = _interrupted()
+    os._exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,9 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, unknown = parser(arguments).parse_known_args(arguments)
     if unknown:
         options.refuse(unknown)
-    # Ends that would skip the cleaning up are made to look like Ctrl-C.
-    for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, signal.default_int_handler)
     try:
         settings = Settings.of(options, os.environ)
         return int(options.run(options, settings))
@@ -60,9 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _interrupted()
     except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitStatus.DONE
+        return _heard(ExitStatus.DONE)
     except Exception as error:  # noqa: BLE001 - the one boundary
         return _unexpected(error)
 
@@ -74,9 +67,29 @@ def _unexpected(error: Exception) -> int:
         if isinstance(cause, KeyboardInterrupt):
             return _interrupted()
         cause = cause.__context__
+    # If it was stdout that failed, it fails once more.
+    if (
+        isinstance(error, OSError)
+        and _heard(ExitStatus.BUG, "\n") == ExitStatus.OUTSIDE
+    ):
+        return ExitStatus.OUTSIDE
     traceback.print_exception(error)
     say("ms: this is a bug in model-servers; please report the lines above")
     return ExitStatus.BUG
+
+
+def _heard(status: int, rest: str = "") -> int:
+    """Write out the rest of the answer, and give *status* if that can be done."""
+    try:
+        sys.stdout.write(rest)
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            say(f"ms: the answer cannot be written to stdout: {error.strerror}")
+            return ExitStatus.OUTSIDE
+        # The reader has gone; there is nobody left to tell.
+    return status
 
 
 def _interrupted() -> int:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from model_servers.core.objects import Stored
+from model_servers.interruption import Threads
 from model_servers.ports import OnBytes, Store
 
 _CHUNK_BYTES = 8 * 2**20
@@ -23,7 +24,7 @@ def chunks(
         OutsideError: it is not the object of *stored* any more.
     """
     waiting: deque[Future[bytes]] = deque()
-    pool = ThreadPoolExecutor(_AHEAD)
+    pool = Threads(_AHEAD)
     try:
         for offset in range(start, stored.size_bytes, _CHUNK_BYTES):
             length = min(_CHUNK_BYTES, stored.size_bytes - offset)

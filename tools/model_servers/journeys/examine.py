@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle, islice
 from threading import Barrier
@@ -13,6 +12,7 @@ from model_servers.core.examination import Asked, CaseResult, Examination, Measu
 from model_servers.core.golden import Comparison, GoldenCase, decoded
 from model_servers.core.host import ServedVersion
 from model_servers.core.names import Ref
+from model_servers.interruption import Threads, uninterrupted
 from model_servers.ports import ModelServer
 
 _TOGETHER = 8
@@ -81,8 +81,10 @@ class Examine:
             start.wait()
             return self._ask(ref, case, device)
 
-        with ThreadPoolExecutor(len(crowd)) as pool:
-            return list(pool.map(ask, crowd))
+        with Threads(len(crowd)) as pool:
+            with uninterrupted():  # or those who wait at the barrier wait for ever
+                asked = pool.map(ask, crowd)
+            return list(asked)
 
     def _ask(self, ref: Ref, case: GoldenCase, device: str) -> Asked:
         started = time.monotonic()

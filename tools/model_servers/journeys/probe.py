@@ -7,11 +7,11 @@ leave nothing behind that somebody would have to be allowed to delete.
 from __future__ import annotations
 
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from model_servers.core.index import INDEX_KEY
 from model_servers.errors import OutsideError, RefusedError
+from model_servers.interruption import Threads
 from model_servers.journeys.catalog import Catalog
 from model_servers.ports import ProbedStore
 
@@ -64,7 +64,7 @@ def _create_index(catalog: Catalog) -> int:
     if catalog.store.stat(INDEX_KEY) is not None:
         return 0
     body = catalog.collected().to_bytes()
-    with ThreadPoolExecutor(_RIVALS) as pool:
+    with Threads(_RIVALS) as pool:
         created = [
             pool.submit(catalog.store.create, INDEX_KEY, body) for _ in range(_RIVALS)
         ]

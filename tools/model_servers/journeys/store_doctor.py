@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from model_servers.core.doctor import Check, State
 from model_servers.core.objects import Copied, InMemory, Sent
 from model_servers.core.reuse import PART_MIN_BYTES
 from model_servers.errors import OutsideError
+from model_servers.interruption import Threads
 from model_servers.ports import ProbedStore
 
 PROBE_PREFIX = "probe/"
@@ -240,7 +240,7 @@ def _verdict(name: str, *, is_good: bool, good: str, bad: str, fix: str) -> Chec
 
 def _raced(bodies: list[bytes], write: Callable[[bytes], bool]) -> list[bytes]:
     """Write all at once; give those whose writers were told that they won."""
-    with ThreadPoolExecutor(len(bodies)) as pool:
+    with Threads(len(bodies)) as pool:
         told = list(pool.map(write, bodies))
     return [body for body, won in zip(bodies, told, strict=True) if won]
 

@@ -10,7 +10,6 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +24,7 @@ from model_servers.core.probe import (
     ProbeReport,
     findings_of,
 )
+from model_servers.interruption import Threads
 from model_servers.ports import HandlerProbe, Registry
 
 
@@ -109,7 +109,7 @@ def _probed(
     registry: Registry, names: Sequence[str], probing: Probing
 ) -> dict[str, list[Finding]]:
     """Give what importing each model's code finds, in the models' order."""
-    with ThreadPoolExecutor(max(1, probing.processes)) as pool:
+    with Threads(max(1, probing.processes)) as pool:
         try:
             reports = list(pool.map(partial(_report, registry, probing), names))
         except BaseException:  # Ctrl-C, too: nothing may go on running

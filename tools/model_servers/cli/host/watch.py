@@ -18,6 +18,7 @@ from model_servers.cli.host.planned import tell_refused
 from model_servers.cli.watch import say, watcher
 from model_servers.core.watching import Outcome, Round, Tally, metrics_text
 from model_servers.errors import ExitStatus, ModelServersError, RefusedError
+from model_servers.interruption import interrupt
 from model_servers.journeys.host.status import Status
 from model_servers.journeys.host.watch import Watch
 
@@ -162,7 +163,7 @@ def _stopping() -> Iterator[threading.Event]:
         # The second one may come while this handles the first.
         seen.append(number)
         if len(seen) > 1:
-            raise KeyboardInterrupt
+            interrupt()
         event.set()
 
     before = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -17,7 +17,7 @@ from model_servers.core.changes import Install
 from model_servers.core.delta import shared_bytes
 from model_servers.core.names import Ref
 from model_servers.core.release import Release
-from model_servers.journeys.parallel import uninterrupted
+from model_servers.interruption import Threads
 from model_servers.journeys.released_bytes import ReleasedBytes
 from model_servers.ports import ModelStore, OnBytes, Store
 
@@ -76,13 +76,12 @@ class Ahead:
         if len(installs) < 2 or needed_bytes > self.model_store.room_bytes():
             yield
             return
-        pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
+        pool = Threads(AT_ONCE, thread_name_prefix="fetch")
         try:
-            with uninterrupted():
-                for install in installs:
-                    earlier = list(self._before(install))
-                    running = pool.submit(self._after, earlier, install)
-                    self._running[install.ref] = running
+            for install in installs:
+                earlier = list(self._before(install))
+                running = pool.submit(self._after, earlier, install)
+                self._running[install.ref] = running
             yield
         finally:
             self._stopping.set()

