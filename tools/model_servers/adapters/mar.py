@@ -24,6 +24,7 @@ from typing import Any
 
 from model_servers import __version__
 from model_servers.adapters import bundled
+from model_servers.adapters.known_archives import KnownArchives
 from model_servers.adapters.mar_layout import Input, Layout
 from model_servers.adapters.replacing import replacing
 from model_servers.core.contribution import Digests
@@ -43,7 +44,8 @@ from model_servers.ports import Content
 class MarWriter:
     """Writes archives with the shared handler that came with this version."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: KnownArchives | None = None) -> None:
+        self._known = known
         folder = bundled.handler()
         self._handler = {path: (folder / path).read_bytes() for path in HANDLER_FILES}
 
@@ -70,7 +72,7 @@ class MarWriter:
         """
         layout = self._layout(members, locate, digests, manifest)
         with replacing(target) as file:
-            return layout.written(file)
+            return layout.written(file, self._known)
 
     def content(
         self,

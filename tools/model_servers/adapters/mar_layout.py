@@ -14,8 +14,9 @@ from model_servers.adapters import marked_file
 from model_servers.adapters.copying import copy_range
 from model_servers.adapters.file_digests import digest_bytes
 from model_servers.adapters.hashing import CHUNK_BYTES, Followers, followers
+from model_servers.adapters.known_archives import KnownArchives
 from model_servers.adapters.marked_file import Marks, changed, opened, unreadable
-from model_servers.adapters.segment_digests import new_blake3
+from model_servers.adapters.segment_digests import SegmentDigests, new_blake3
 from model_servers.adapters.write_back import WriteBack, write_back
 from model_servers.adapters.zip_format import Entry, directory_entry, end, local_header
 from model_servers.core.contribution import Digests
@@ -60,6 +61,13 @@ class Piece(NamedTuple):
     length: int
     source: Input | bytes
 
+    @property
+    def sha256(self) -> str:
+        """Give the digest of its bytes."""
+        if isinstance(self.source, Input):
+            return self.source.digests.sha256
+        return hashlib.sha256(self.source).hexdigest()
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -83,42 +91,59 @@ class Layout:
         records = entries + end(len(directory), at, len(entries))
         return cls((*pieces, Piece(at, len(records), records)))
 
-    def written(self, file: int) -> Archive:
+    def written(self, file: int, known: KnownArchives | None = None) -> Archive:
         """Write the zip; it is on the disk then.
+
+        Args:
+            file: open to be read and written.
+            known: where the digest of the whole may be known already.
 
         Raises:
             OutsideError: an input changed meanwhile.
         """
         with write_back(lambda: os.fdatasync(file)) as behind:
-            archive, _ = self._passed(_File(file, behind))
+            archive = self._passed(_File(file, behind), known)
         os.fsync(file)
         return archive
 
     def read(self) -> tuple[Archive, ZipContent]:
-        """Hash the zip without writing it.
+        """Hash the zip without writing it, always: it is going to be released.
 
         Raises:
             OutsideError: an input changed meanwhile.
         """
-        archive, marks = self._passed(_Nowhere())
-        return archive, ZipContent(self.pieces, marks)
+        nowhere = _Nowhere()
+        archive = self._passed(nowhere)
+        return archive, ZipContent(self.pieces, nowhere.marks)
 
-    def _passed(self, sink: _Sink) -> tuple[Archive, dict[str, Marks]]:
+    def _passed(self, sink: _Sink, known: KnownArchives | None = None) -> Archive:
+        key = self._key()
+        sha256 = known.sha256(key) if known else ""
         with followers() as fed:
-            digests = _Pass(sink, fed)
+            digests = _Pass(sink, fed, None if sha256 else hashlib.sha256())
             members = [
                 member
                 for piece in self.pieces
                 if (member := digests.take(piece)) is not None
             ]
+        if digests.whole:
+            sha256 = digests.whole.hexdigest()
+            if known:
+                known.keep(key, sha256)
         last = self.pieces[-1]
-        archive = Archive(
+        return Archive(
             size_bytes=last.offset + last.length,
-            sha256=digests.whole.hexdigest(),
+            sha256=sha256,
             members=tuple(members),
             framing_blake3=digests.framing.hexdigest(),
         )
-        return archive, digests.marks
+
+    def _key(self) -> str:
+        """Digest what decides about the bytes of the whole."""
+        key = hashlib.sha256()
+        for piece in self.pieces:
+            key.update(f"{piece.offset} {piece.length} {piece.sha256}\n".encode())
+        return key.hexdigest()
 
 
 class ZipContent:
@@ -156,8 +181,21 @@ class ZipContent:
         return source[start : start + count]
 
 
+class _Check(Protocol):
+    """Is fed a file that was hashed before."""
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes."""
+
+    def confirms(self, digests: Digests) -> bool:
+        """Say whether these were the bytes."""
+
+
 class _Sink(Protocol):
     """Where the bytes go beside the hashes."""
+
+    def check(self, member: Input) -> _Check:
+        """Give what looks whether a file is still what was hashed."""
 
     def put(self, data: bytes, offset: int) -> None:
         """Take bytes."""
@@ -166,7 +204,13 @@ class _Sink(Protocol):
         """Take the next bytes of an open file, and give them; empty at its end."""
 
 
+@dataclass(frozen=True)
 class _Nowhere:
+    marks: dict[str, Marks] = field(default_factory=dict)
+
+    def check(self, member: Input) -> Marks:
+        return self.marks.setdefault(member.path, Marks())
+
     def put(self, data: bytes, offset: int) -> None:
         pass
 
@@ -181,6 +225,9 @@ class _Nowhere:
 class _File:
     file: int
     behind: WriteBack
+
+    def check(self, member: Input) -> SegmentDigests:
+        return SegmentDigests([part.runs for part in member.digests.segments])
 
     def put(self, data: bytes, offset: int) -> None:
         view = memoryview(data)
@@ -200,9 +247,8 @@ class _Pass:
 
     sink: _Sink
     followers: Followers
-    whole: Any = field(default_factory=hashlib.sha256)
+    whole: Any | None
     framing: Any = field(default_factory=new_blake3)
-    marks: dict[str, Marks] = field(default_factory=dict)
 
     def take(self, piece: Piece) -> ReleasedMember | None:
         """Pass over a piece; give the member that it is.
@@ -212,12 +258,12 @@ class _Pass:
         """
         if isinstance(piece.source, bytes):
             self.sink.put(piece.source, piece.offset)
-            self.followers.feed(piece.source, self.whole.update, self.framing.update)
+            self._hash(piece.source, self.framing)
             return None
         member = piece.source
         if isinstance(member.source, bytes):
             self.sink.put(member.source, piece.offset)
-            self.followers.feed(member.source, self.whole.update)
+            self._hash(member.source)
         else:
             self._file(member, member.source, piece.offset)
         return ReleasedMember(
@@ -232,15 +278,18 @@ class _Pass:
 
     def _file(self, member: Input, path: Path, offset: int) -> None:
         """Pass over a file; one byte more than expected tells that it grew."""
-        expected, marks, done = member.digests, Marks(), 0
+        expected, check, done = member.digests, self.sink.check(member), 0
         with opened(path) as source:
             while done <= expected.size_bytes:
                 data = self.sink.copied(path, source, done, offset + done)
                 if not data:
                     break
-                self.followers.feed(data, self.whole.update, marks.update)
+                self._hash(data, check)
                 done += len(data)
         self.followers.wait()
-        if (done, marks.value) != (expected.size_bytes, expected.crc32):
+        if done != expected.size_bytes or not check.confirms(expected):
             raise changed(path)
-        self.marks[member.path] = marks
+
+    def _hash(self, data: bytes, *others: Any) -> None:
+        hashes = others if self.whole is None else (self.whole, *others)
+        self.followers.feed(data, *(one.update for one in hashes))

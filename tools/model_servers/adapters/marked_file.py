@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model_servers.adapters.hashing import CHUNK_BYTES, followers
+from model_servers.core.contribution import Digests
 from model_servers.errors import OutsideError
 
 _MARK_BYTES = 2**17
@@ -38,6 +39,10 @@ class Marks:
             self.size_bytes += len(part)
             if self.size_bytes % _MARK_BYTES == 0:
                 self._passed.append(self.value)
+
+    def confirms(self, digests: Digests) -> bool:
+        """Say whether the bytes were those that were hashed before."""
+        return (self.size_bytes, self.value) == (digests.size_bytes, digests.crc32)
 
     def around(self, offset: int, length: int) -> tuple[int, int]:
         """Give the nearest marks, the file's end being one, around some bytes."""

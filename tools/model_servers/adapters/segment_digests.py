@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from blake3 import blake3
 
+from model_servers.core.contribution import Digests
 from model_servers.core.segments import Cut, Run, Segment
 
 
@@ -52,6 +53,10 @@ class SegmentDigests:
         """Give the segments of the bytes that have come."""
         pairs = zip(self._cuts, self._hashes, strict=True)
         return tuple(Segment(cut, digest.hexdigest()) for cut, digest in pairs)
+
+    def confirms(self, digests: Digests) -> bool:
+        """Say whether the bytes were those that were hashed before."""
+        return self.segments() == digests.segments
 
     def _has_more(self) -> bool:
         if self._left == 0:

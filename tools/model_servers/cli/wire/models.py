@@ -138,7 +138,12 @@ def maintainer(settings: Settings) -> str | None:
 
 def build(settings: Settings) -> Build:
     """Give the build journey."""
-    return build_from(registry(settings))
+    from model_servers.adapters.known_archives import KnownArchives
+    from model_servers.adapters.mar import MarWriter
+    from model_servers.journeys.build import Build
+
+    known = KnownArchives(settings.work / "archives")
+    return Build(registry=registry(settings), writer=MarWriter(known))
 
 
 def build_from(models: Registry) -> Build:
