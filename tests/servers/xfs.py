@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SIZE_BYTES = 2**30
-"""Only what is written takes room."""
-
 
 @contextmanager
-def xfs(folder: Path) -> Iterator[Path]:
+def xfs(folder: Path, *, size_bytes: int = 2**30) -> Iterator[Path]:
     """Mount an empty XFS for the block.
+
+    Args:
+        folder: has its file, which takes room only for what is written.
+        size_bytes: of the file system.
 
     Raises:
         OSError: mkfs.xfs is not installed.
@@ -23,7 +24,7 @@ def xfs(folder: Path) -> Iterator[Path]:
     image.touch()
     mounted.mkdir()
     with image.open("r+b") as stream:
-        stream.truncate(SIZE_BYTES)
+        stream.truncate(size_bytes)
     _run("mkfs.xfs", "-q", "-m", "reflink=1", str(image))
     _run("mount", "-o", "loop", str(image), str(mounted))
     try:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
 from benchmarks.releases import builds, many, tunings
-from benchmarks.releases.fetches import PUBLISH, Bench
+from benchmarks.releases.fetches import PUBLISH, Bench, fetched_bytes
 from benchmarks.releases.many import Many
 from benchmarks.releases.measured import ROOT, Run
 from benchmarks.releases.tunings import Moved
 from servers import radosgw
+from servers.xfs import xfs
 
 MB = 10**6
 
@@ -40,8 +42,8 @@ def main() -> int:
             fetched = bench.measure(rounds=rounds)
             published = bench.publish_beside(large, "2.0")
             code_up = bench.publish_code("2.1", code="# faster\n")
-            whole_down, _ = bench.fetch_after("1.0", "2.0", rounds=rounds)
-            code_down, code_bytes = bench.fetch_after("2.0", "2.1", rounds=rounds)
+            code_only = {PUBLISH: (published[PUBLISH], code_up)}
+            code_only |= _code_only(bench, folder, rounds=rounds)
             _say("many releases")
             sizes = [
                 many.measure(folder, bench, models=models, rounds=rounds)
@@ -60,13 +62,7 @@ def main() -> int:
         f"## Publishing {build_mb} MB for the first time",
         _table(published, over=PUBLISH),
         f"## A release of {build_mb} MB that changes only code",
-        _code(
-            published[PUBLISH],
-            code_up,
-            whole_down,
-            code_down,
-            code_bytes,
-        ),
+        _code(code_only),
         "## Publishing when there is nothing to do",
         _many(sizes),
         "## A fine-tuned checkpoint",
@@ -106,24 +102,38 @@ def _table(found: dict[str, Run], *, over: str) -> str:
     return "\n".join([head, "| --- | --- | --- | --- | --- |", *rows])
 
 
-def _code(
-    whole_up: Run, code_up: Run, whole_down: Run, code_down: Run, code_bytes: int
-) -> str:
+def _code_only(
+    bench: Bench, folder: Path, *, rounds: int
+) -> dict[str, tuple[Run, Run]]:
+    """Fetch a release and then one of code, onto every file system that is here."""
+
+    def both() -> tuple[Run, Run]:
+        whole = bench.fetch_after("1.0", "2.0", rounds=rounds)
+        return whole, bench.fetch_after("2.0", "2.1", rounds=rounds)
+
+    found = {"ms fetch": both()}
+    try:
+        with xfs(folder, size_bytes=8 * 2**30) as mounted, bench.into(mounted):
+            found["ms fetch, onto XFS, which shares blocks"] = both()
+    except (OSError, subprocess.CalledProcessError) as error:
+        _say(f"no XFS: {error}")
+    return found
+
+
+def _code(found: dict[str, tuple[Run, Run]]) -> str:
     return "\n".join(
         [
             "| what | seconds, first release | seconds, code only | times faster |",
             "| --- | --- | --- | --- |",
-            _pair(PUBLISH, whole_up, code_up),
-            _pair("ms fetch", whole_down, code_down),
+            *(
+                f"| {name} | {whole.seconds:.2f} | {code.seconds:.2f} "
+                f"| {whole.seconds / code.seconds:.1f} |"
+                for name, (whole, code) in found.items()
+            ),
             "",
-            f"{code_bytes / 1000:.0f} kB came down.",
+            f"{fetched_bytes(found['ms fetch'][1]) / 1000:.0f} kB came down.",
         ]
     )
-
-
-def _pair(name: str, whole: Run, code: Run) -> str:
-    ratio = whole.seconds / code.seconds
-    return f"| {name} | {whole.seconds:.2f} | {code.seconds:.2f} | {ratio:.1f} |"
 
 
 def _many(sizes: list[Many]) -> str:

@@ -158,20 +158,28 @@ class Bench:
             finally:
                 self._endpoint = direct
 
+    @contextmanager
+    def into(self, here: Path) -> Iterator[None]:
+        """Fetch into another folder for the block."""
+        before, self._here = self._here, here / "here"
+        try:
+            yield
+        finally:
+            self._here = before
+
     def fetch(self, version: str = "1.0") -> Run:
         """Fetch a version beside what is there."""
         flags = [f"big@{version}", "-o", str(self._here), "--json"]
         return self._ms("fetch", *flags)
 
-    def fetch_after(self, before: str, version: str, *, rounds: int) -> tuple[Run, int]:
-        """Fetch a version where another one is; give the bytes that came, too."""
+    def fetch_after(self, before: str, version: str, *, rounds: int) -> Run:
+        """Fetch a version where another one is."""
 
         def there() -> None:
             self._afresh()
             self.fetch(before)
 
-        found = best(rounds, lambda: self.fetch(version), before=there)
-        return found, json.loads(found.out)["fetched_bytes"]
+        return best(rounds, lambda: self.fetch(version), before=there)
 
     def _boto3(self) -> Run:
         target = str(self._here / "other.mar")
@@ -197,6 +205,11 @@ class Bench:
     def _afresh(self) -> None:
         shutil.rmtree(self._here, ignore_errors=True)
         self._here.mkdir()
+
+
+def fetched_bytes(run: Run) -> int:
+    """Say how many bytes a fetch has brought."""
+    return int(json.loads(run.out)["fetched_bytes"])
 
 
 def _inside(run: Run) -> Run:

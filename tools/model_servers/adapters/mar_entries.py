@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_servers.adapters import disk
+from model_servers.adapters.file_digests import digest_file
 from model_servers.adapters.frontends import serving_from
-from model_servers.adapters.hashing import CHUNK_BYTES, Crc32, followers
+from model_servers.adapters.hashing import CHUNK_BYTES
 from model_servers.adapters.mar_layout import Input
 from model_servers.adapters.mar_layout import Layout as Zip
 from model_servers.adapters.releases import read_record
@@ -37,7 +38,6 @@ from model_servers.adapters.tree_files import (
     manifest_model,
     overlaid_config,
 )
-from model_servers.core.contribution import Digests
 from model_servers.core.entries import Layout, ref_of
 from model_servers.core.layout import MANIFEST, RELEASE_MEMBER
 from model_servers.core.names import Ref
@@ -216,7 +216,7 @@ def _inputs(tree: Path, packages: Path | None, overlay: Overlay) -> list[Input]:
 
 def _verified(tree: Path, member: ReleasedMember) -> Input:
     file = tree / member.path
-    digests = _digests(file)
+    digests = digest_file(file)
     if digests.sha256 != member.sha256:
         raise OutsideError(
             f"{file} has rotted: sha256 {digests.sha256}, released {member.sha256}",
@@ -233,16 +233,7 @@ def _package_files(packages: Path, members: Collection[str]) -> Iterator[Input]:
             path = file.relative_to(packages)
             if package.name in taken or _COMPILED in path.parts or not file.is_file():
                 continue
-            yield Input(path.as_posix(), _digests(file), file)
-
-
-def _digests(file: Path) -> Digests:
-    whole, crc32, size_bytes = hashlib.sha256(), Crc32(), 0
-    with file.open("rb") as stream, followers() as fed:
-        while chunk := stream.read(CHUNK_BYTES):
-            fed.feed(chunk, whole.update, crc32.update)
-            size_bytes += len(chunk)
-    return Digests(size_bytes=size_bytes, sha256=whole.hexdigest(), crc32=crc32.value)
+            yield Input(path.as_posix(), digest_file(file), file)
 
 
 def _sha256(file: Path, on_bytes: OnBytes = _untold) -> str:

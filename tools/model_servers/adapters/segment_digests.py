@@ -56,7 +56,8 @@ class SegmentDigests:
 
     def confirms(self, digests: Digests) -> bool:
         """Say whether the bytes were those that were hashed before."""
-        return self.segments() == digests.segments
+        has_all = sum(part.length for part in digests.segments) == digests.size_bytes
+        return has_all and self.segments() == digests.segments
 
     def _has_more(self) -> bool:
         if self._left == 0:
