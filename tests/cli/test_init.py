@@ -343,12 +343,12 @@ def test_an_interruption_leaves_nothing_that_looks_like_a_model(ms, work, ending
     torch.save(nn.Linear(2, 2).state_dict(), work / "mine.pt")
     # A copy that has begun and never comes to its end.
     program = (
-        "import sys; from pathlib import Path; from model_servers.cli.main import main;"
+        "import sys; from pathlib import Path; from model_servers.cli.main import run; "
         "from model_servers.adapters import new_models; "
         "clone = new_models._clones; "
         "new_models._clones = lambda *a: (print('copying', flush=True), "
         "open('endless.pt').read(), clone(*a))[2]; "
-        "sys.exit(main(['init', 'tiny', '--checkpoint', 'mine.pt']))"
+        "sys.argv = ['ms', 'init', 'tiny', '--checkpoint', 'mine.pt']; run()"
     )
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "tools")}
     with subprocess.Popen(
