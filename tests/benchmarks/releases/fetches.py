@@ -6,7 +6,9 @@ import json
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,8 @@ import boto3
 import zoo
 from benchmarks.releases.builds import registry_of
 from benchmarks.releases.measured import MS, Run, best, run
+from model_servers.adapters.s3_transfer import PARALLEL_PARTS
+from model_servers.core.reuse import COPIED_PART_BYTES
 from servers.proxy import proxy
 from servers.s3 import S3Server
 
@@ -137,6 +141,36 @@ class Bench:
             )
         return found
 
+    def copy_inside(self, version: str) -> Run:
+        """Have the server copy an archive by range, in as many parts as we ask for."""
+        began = time.perf_counter()
+        source = {"Bucket": BUCKET, "Key": self._key(version)}
+        size_bytes = self._s3.head_object(**source)["ContentLength"]
+        target = {"Bucket": BUCKET, "Key": "copied.mar"}
+        upload = self._s3.create_multipart_upload(**target)["UploadId"]
+
+        def copy(number: int) -> dict[str, object]:
+            start = (number - 1) * COPIED_PART_BYTES
+            end = min(start + COPIED_PART_BYTES, size_bytes) - 1
+            copied = self._s3.upload_part_copy(
+                **target,
+                UploadId=upload,
+                PartNumber=number,
+                CopySource=source,
+                CopySourceRange=f"bytes={start}-{end}",
+            )
+            return {"PartNumber": number, "ETag": copied["CopyPartResult"]["ETag"]}
+
+        with ThreadPoolExecutor(PARALLEL_PARTS) as pool:
+            parts = list(
+                pool.map(copy, range(1, 1 + -(-size_bytes // COPIED_PART_BYTES)))
+            )
+        self._s3.complete_multipart_upload(
+            **target, UploadId=upload, MultipartUpload={"Parts": parts}
+        )
+        seconds = time.perf_counter() - began
+        return Run(seconds=seconds, cpu_s=0, memory_mb=0, out="")
+
     def put(self, key: str, body: bytes) -> None:
         """Write an object, whatever it is."""
         self._s3.put_object(Bucket=BUCKET, Key=key, Body=body)
@@ -190,8 +224,9 @@ class Bench:
         script = [sys.executable, "-c", _OURS, BUCKET, str(self._here)]
         return self._run([*script, self._endpoint])
 
-    def _key(self) -> str:
-        listed = self._s3.list_objects_v2(Bucket=BUCKET, Prefix="models/big/1.0/")
+    def _key(self, version: str = "1.0") -> str:
+        prefix = f"models/big/{version}/"
+        listed = self._s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix)
         (key,) = (one["Key"] for one in listed["Contents"] if one["Size"] > 10**6)
         return key
 
