@@ -134,9 +134,9 @@ def _code(found: dict[str, tuple[Run, Run]], copied: Run) -> str:
             ),
             "",
             (
-                f"{code_bytes / 1000:.0f} kB came down. Alone, the server takes "
-                f"{copied.seconds:.2f} s to copy the archive inside itself; before that, "
-                "the new archive is hashed."
+                f"{code_bytes / 1000:.0f} kB came down. To copy the archive inside "
+                f"itself takes the server {copied.seconds:.2f} s, when it has nothing "
+                "else to do; before that, the new archive is hashed."
             ),
         ]
     )
