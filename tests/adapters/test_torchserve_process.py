@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from model_servers.adapters.torchserve_process import torchserve
 from model_servers.core.golden import Request
 from model_servers.core.names import Ref
 from model_servers.errors import OutsideError, RequestError
+from model_servers.interruption import interrupt
 
 ECHO = Ref.parse("echo@1.0")
 LIMIT_S = 60.0
@@ -250,4 +254,29 @@ def test_a_torchserve_that_never_answers_is_stopped_with_its_children(
 
     assert str(caught.value) == "TorchServe did not answer within 0 s"
     assert caught.value.hint == f"read {logs / 'console.log'}"
+    assert _left(logs) == []
+
+
+def test_a_torchserve_that_is_starting_at_ctrl_c_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            signal.raise_signal(signal.SIGINT)
+
+    _fake_java(tmp_path, monkeypatch, "sleep 600")
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    logs = tmp_path / "logs"
+    before = signal.signal(signal.SIGINT, lambda *_: interrupt())
+
+    try:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            torchserve(tmp_path, logs=logs, system_java=True),
+        ):
+            pytest.fail("it must not start")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
     assert _left(logs) == []

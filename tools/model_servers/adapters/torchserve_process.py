@@ -26,6 +26,7 @@ import urllib3
 
 from model_servers.adapters import disk
 from model_servers.errors import OutsideError, RequestError
+from model_servers.interruption import uninterrupted
 
 _START_S = 60.0
 _POLL_S = 0.1
@@ -86,22 +87,23 @@ def torchserve(
         with disk.failures(f"the folder of logs {logs}"):
             _make_empty(logs)
         console = stack.enter_context((logs / "console.log").open("wb"))
-        process = subprocess.Popen(
-            _command(java, home, config, temp),
-            cwd=temp,
-            env={
-                **os.environ,
-                "TMPDIR": temp,
-                "LOG_LOCATION": str(logs),
-                "METRICS_LOCATION": str(logs),
-                **({} if packages is None else {"PYTHONPATH": str(packages)}),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=console,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        stack.callback(_stop, process)
+        with uninterrupted():  # or it runs on, and nobody knows of it
+            process = subprocess.Popen(
+                _command(java, home, config, temp),
+                cwd=temp,
+                env={
+                    **os.environ,
+                    "TMPDIR": temp,
+                    "LOG_LOCATION": str(logs),
+                    "METRICS_LOCATION": str(logs),
+                    **({} if packages is None else {"PYTHONPATH": str(packages)}),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            stack.callback(_stop, process)
         addresses = Addresses(
             inference=f"http://{_HOST}:{ports[0]}",
             management=f"http://{_HOST}:{ports[1]}",
