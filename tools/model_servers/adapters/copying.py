@@ -34,14 +34,12 @@ def copy_range(source: int, start: int, target: int, to: int, length: int) -> in
     Returns:
         The bytes copied; fewer than asked where the source ends before.
     """
-    head = -start % _BLOCK_BYTES
-    middle = (length - head) // _BLOCK_BYTES * _BLOCK_BYTES
-    if middle > 0 and _clone(source, start + head, target, to + head, middle):
-        behind = head + middle
-        _copy_all(source, start, target, to, head)
-        rest = (source, start + behind, target, to + behind, length - behind)
-        return behind + _copy_all(*rest)
-    return _copy_all(source, start, target, to, length)
+    head = min(-start % _BLOCK_BYTES, length)
+    done = _copy_all(source, start, target, to, head)
+    blocks = (length - done) // _BLOCK_BYTES * _BLOCK_BYTES
+    if blocks and _clone(source, start + done, target, to + done, blocks):
+        done += blocks
+    return done + _copy_all(source, start + done, target, to + done, length - done)
 
 
 def share(source: Path, target: Path) -> None:
