@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 import model_servers
-from model_servers.interruption import Threads, interrupt, uninterrupted
+from model_servers.interruption import (
+    Threads,
+    interrupt,
+    stop_on_signals,
+    uninterrupted,
+)
 
 TOOLS = Path(model_servers.__file__).parents[1]
 LIMIT_S = 60
@@ -77,6 +82,51 @@ def test_an_error_does_not_wait_for_work_that_has_not_begun():
         fail(pool)
 
     assert len(begun) < 100
+
+
+@pytest.mark.parametrize("moment", range(1, 30))
+def test_a_signal_at_any_moment_of_a_wait_ends_it(moment):
+    """Also where its handler runs between two instructions of the wait itself."""
+    passed = 0
+
+    def trace(frame, event, _):
+        nonlocal passed
+        frame.f_trace_opcodes = True
+        passed += event == "opcode"
+        if event == "opcode" and passed == moment:
+            signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    before = sys.gettrace()
+    with stop_on_signals() as stop:
+        sys.settrace(trace)
+        waited = [stop.wait(0.01) for _ in range(moment)]
+        sys.settrace(before)
+
+    assert waited[-1]
+    assert stop.is_wanted()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_the_starter_of_the_program_ignores_does_not_end_it(number):
+    program = (
+        "import signal; from model_servers.cli import fetch, main; "
+        f"fetch.fetch = lambda *_: signal.raise_signal({number:d}) or 0; "
+        "main.sys.argv = ['ms', 'fetch', 'digits']; main.run()"
+    )
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONPATH": str(TOOLS)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        signal.signal(number, before)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 PROGRAM = """

@@ -55,6 +55,12 @@ def test_ctrl_c_within_a_lock_is_no_bug(ends_with):
     )
 
 
+PROGRAM = (
+    "import sys; from model_servers.cli import fetch, main; "
+    "fetch.fetch = {command}; sys.argv = ['ms', 'fetch', 'digits']; main.run()"
+)
+
+
 @pytest.mark.parametrize("length", [10, 100_000], ids=["at the end", "at once"])
 @pytest.mark.parametrize(
     ("full", "told"),
@@ -70,11 +76,7 @@ def test_ctrl_c_within_a_lock_is_no_bug(ends_with):
     ],
 )
 def test_an_answer_that_cannot_be_written_is_told(length, full, told):
-    program = (
-        "import sys; from model_servers.cli import fetch, main; "
-        f"fetch.fetch = lambda *_: print('x' * {length}) or 0; "
-        "sys.argv = ['ms', 'fetch', 'digits']; main.run()"
-    )
+    program = PROGRAM.format(command=f"lambda *_: print('x' * {length}) or 0")
 
     with Path(full).open("w") as stdout:
         ended = subprocess.run(
@@ -87,3 +89,34 @@ def test_an_answer_that_cannot_be_written_is_told(length, full, told):
         )
 
     assert (ended.returncode, ended.stderr) == told
+
+
+@pytest.mark.parametrize(
+    ("command", "status"), [("lambda *_: main.say('x') or 4", 4), ("max", 70)]
+)
+@pytest.mark.parametrize("to", ["/dev/full", "&-"])
+def test_talk_that_cannot_be_written_changes_no_status(to, command, status):
+    ended = redirected(f"2>{to}", PROGRAM.format(command=command))
+
+    assert (ended.returncode, ended.stdout) == (status, "")
+
+
+def test_a_stdout_that_is_closed_is_one_that_nobody_reads():
+    """Its place is not taken by the next file that is opened."""
+    command = "lambda *_: print('x') or open('/dev/null').fileno()"
+
+    ended = redirected(">&-", PROGRAM.format(command=command))
+
+    assert ended.returncode > 2, ended.stderr
+    assert ended.stderr == ""
+
+
+def redirected(how, program):
+    """Run a program below a shell."""
+    return subprocess.run(
+        ["/bin/sh", "-c", f'exec "$0" -c "$1" {how}', sys.executable, program],
+        env={"PYTHONPATH": str(TOOLS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

@@ -7,6 +7,8 @@ had to swallow it, and an end by SIGTERM or SIGHUP cleans up as one by Ctrl-C do
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import sys
 import threading
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 _AGAIN = signal.SIGALRM
 _AGAIN_S = 0.01
-_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, _AGAIN)
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -38,11 +40,26 @@ class _State:
 _state = _State()
 
 
+def endings() -> list[signal.Signals]:
+    """Give the signals that shall end this process.
+
+    Who started it may have it ignore some, as ``nohup`` does with SIGHUP, and a script
+    with the Ctrl-C of its background jobs.
+    """
+    return [one for one in _ENDINGS if signal.getsignal(one) != signal.SIG_IGN]
+
+
 def listen() -> None:
     """Have every ending of this process raise KeyboardInterrupt."""
-    for ending in _ENDINGS:
-        signal.signal(ending, lambda *_: interrupt())
+    for one in (*endings(), _AGAIN):
+        signal.signal(one, lambda *_: interrupt())
     sys.unraisablehook = _unraisable
+
+
+def deafen() -> None:
+    """Let nothing more come between this process and its end."""
+    for one in (*_ENDINGS, _AGAIN):
+        signal.signal(one, signal.SIG_IGN)
 
 
 def interrupt() -> None:
@@ -71,6 +88,52 @@ def uninterrupted() -> Iterator[None]:
         if _state.is_waiting and not _state.blocks:
             _state.is_waiting = False
             interrupt()
+
+
+class Stop:
+    """Says whether a signal has come, for loops that end between two rounds.
+
+    Their handler takes no lock, as ``Event.set`` would: it may run in the very thread
+    that holds it. The pipe wakes a wait that begins just as a signal comes.
+    """
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+        self._seen: list[int] = []
+
+    def hear(self, number: int, _: object) -> None:
+        """Handle a signal."""
+        # The second one may come while this handles the first.
+        self._seen.append(number)
+        if len(self._seen) > 1:
+            interrupt()
+
+    def is_wanted(self) -> bool:
+        """Say whether a signal has come."""
+        return bool(self._seen)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, or until a signal comes; say whether one has."""
+        come, _, _ = select.select([self._pipe], [], [], seconds)
+        return bool(come)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Stop]:
+    """Have the first signal ask for a stop, and the second one interrupt the block."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    stop = Stop(reading)
+    pipe_before = signal.set_wakeup_fd(writing)
+    before = {one: signal.signal(one, stop.hear) for one in endings()}
+    try:
+        yield stop
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        signal.set_wakeup_fd(pipe_before)
+        os.close(reading)
+        os.close(writing)
 
 
 class Threads(ThreadPoolExecutor):

@@ -153,6 +153,34 @@ def test_a_second_signal_does_not_wait_for_the_round(watch, server):
     assert "interrupted; run the same command again" in err
 
 
+def test_what_its_starter_has_it_ignore_does_not_end_it(watch, tmp_path):
+    """As ``nohup`` does with SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = watch("--metrics-file", tmp_path / "ms.prom")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    awaited(tmp_path / "ms.prom", rounds("done"))
+    process.send_signal(signal.SIGHUP)
+    (tmp_path / "ms.prom").unlink()
+
+    awaited(tmp_path / "ms.prom", rounds("done"))
+
+    assert process.poll() is None
+
+
+def test_talk_that_nobody_hears_any_more_ends_nothing(watch, profile, tmp_path):
+    process = watch("--metrics-file", tmp_path / "ms.prom")
+    awaited(tmp_path / "ms.prom", rounds("done"))
+    process.stderr.close()
+    process.stderr = None
+
+    profile.write_text("schema: 1\n")
+    awaited(tmp_path / "ms.prom", rounds("failed"))
+
+    assert process.poll() is None
+
+
 def test_another_ms_at_work_is_waited_for(watch, tmp_path):
     store = LocalModelStore(tmp_path / "model_store", python=sys.executable)
     with store.locked():

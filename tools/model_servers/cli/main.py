@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from model_servers import interruption
@@ -26,12 +27,24 @@ def run() -> NoReturn:
     whatever it does can be run again. Python's own way out would wait for it, and lose
     the status: it ends by SIGINT if Ctrl-C has come in an ``exec``, as of a dataclass.
     """
+    _open_missing_streams()
     interruption.listen()
     try:
         status = _heard(main())
     except KeyboardInterrupt:
+        interruption.deafen()
         status = _interrupted()
     os._exit(status)
+
+
+def _open_missing_streams() -> None:
+    """Have nobody hear what is said into a stream that the caller has closed.
+
+    The next file to be opened would take its place otherwise.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for good
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +86,7 @@ def _unexpected(error: Exception) -> int:
         and _heard(ExitStatus.BUG, "\n") == ExitStatus.OUTSIDE
     ):
         return ExitStatus.OUTSIDE
-    traceback.print_exception(error)
+    say("".join(traceback.format_exception(error)), end="")
     say("ms: this is a bug in model-servers; please report the lines above")
     return ExitStatus.BUG
 
@@ -81,7 +94,8 @@ def _unexpected(error: Exception) -> int:
 def _heard(status: int, rest: str = "") -> int:
     """Write out the rest of the answer, and give *status* if that can be done."""
     try:
-        sys.stdout.write(rest)
+        if rest:
+            sys.stdout.write(rest)
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

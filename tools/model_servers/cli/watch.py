@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from model_servers.cli.host.report import action_text
@@ -25,9 +25,13 @@ if TYPE_CHECKING:
     from model_servers.ports import OnBytes
 
 
-def say(text: str) -> None:
-    """Write a line to stderr: the talk, not the answer."""
-    print(text, file=sys.stderr, flush=True)
+def say(text: str, end: str = "\n") -> None:
+    """Write a line to stderr: the talk, not the answer.
+
+    Whether anybody hears it, or its disk is full, decides about nothing that is done.
+    """
+    with suppress(OSError):
+        print(text, file=sys.stderr, end=end, flush=True)
 
 
 def is_watched() -> bool:
@@ -187,7 +191,7 @@ class _Screen:
 
     def _show_waiting(self) -> None:
         if self._waiting and is_watched():
-            print(f"  … {self._waiting}", file=sys.stderr, end="\r", flush=True)
+            say(f"  … {self._waiting}", end="\r")
 
 
 def fetching(what: str, size_bytes: int) -> OnBytes:

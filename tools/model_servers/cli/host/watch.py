@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import random
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +16,7 @@ from model_servers.cli.host.planned import tell_refused
 from model_servers.cli.watch import say, watcher
 from model_servers.core.watching import Outcome, Round, Tally, metrics_text
 from model_servers.errors import ExitStatus, ModelServersError, RefusedError
-from model_servers.interruption import interrupt
+from model_servers.interruption import stop_on_signals
 from model_servers.journeys.host.status import Status
 from model_servers.journeys.host.watch import Watch
 
@@ -65,12 +63,12 @@ def watch(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Sync until SIGTERM or Ctrl-C; a second one cuts off what is at work."""
     state = _State()
     with ExitStack() as stack:
-        stopping = stack.enter_context(_stopping())
+        stop = stack.enter_context(stop_on_signals())
         if options.metrics_port is not None:
             stack.enter_context(wire.metrics_port(options.metrics_port, state.text))
         Watch(
-            round=partial(_round, options, settings, stopping.is_set),
-            stopped=stopping.wait,
+            round=partial(_round, options, settings, stop.is_wanted),
+            stopped=stop.wait,
             publish=partial(_publish, state, options.metrics_file),
             chance=random.random,
             interval_s=options.interval,
@@ -151,30 +149,6 @@ def _publish(state: _State, file: Path | None, tally: Tally) -> None:
         wire.write_metrics(file, metrics_text(tally))
     except ModelServersError as error:
         say(f"ms: {error}")
-
-
-@contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """Give an event that is set by the first signal; the second one interrupts."""
-    event = threading.Event()
-    seen: list[int] = []
-
-    def stop(number: int, _: object) -> None:
-        # The second one may come while this handles the first.
-        seen.append(number)
-        if len(seen) > 1:
-            interrupt()
-        event.set()
-
-    before = {
-        one: signal.signal(one, stop)
-        for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    }
-    try:
-        yield event
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _seconds(text: str) -> float:
