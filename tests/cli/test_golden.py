@@ -129,7 +129,8 @@ def test_a_recorded_case_passes_the_test_of_the_plain_archive(ms, tmp_path):
         pytest.param(
             ["--add", "new", "--body", "[1,"],
             "--body is not JSON: Expecting value: line 1 column 4 (char 3)",
-            "quote it: --body '[1, 2, 3]'",
+            "quote it: --body '[1, 2, 3]'; a request that is no JSON goes into a file:"
+            " --body-file FILE",
             id="no JSON",
         ),
         pytest.param(

@@ -79,6 +79,24 @@ def test_an_archive_is_made_again_although_the_checkout_has_gone_on(
     assert not (tmp_path / "dist").exists()
 
 
+def test_a_release_of_what_is_in_no_commit_is_told_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_model(tmp_path / "registry", "cat")
+    git(tmp_path, "init", "--quiet")
+    flags = ["--registry", str(tmp_path / "registry")]
+    note = "note: the registry is not as in a commit"
+
+    def told(store: str) -> str:
+        assert main(["publish", *flags, "--store", (tmp_path / store).as_uri()]) == 0
+        return capsys.readouterr().err
+
+    assert note in told("store")
+    assert note not in told("store"), "nothing is released"
+    commit(tmp_path)
+    assert note not in told("other")
+
+
 def test_the_archive_is_kept_where_it_is_wanted(run: Run, tmp_path: Path) -> None:
     assert run("cat@1.0.0", "-o", str(tmp_path / "out"))[0] == 0
 

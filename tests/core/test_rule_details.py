@@ -169,6 +169,21 @@ def test_what_is_not_packed_is_a_hint(tmp_path, files, path, message):
 
 
 @pytest.mark.parametrize(
+    ("path", "fix"),
+    [
+        ("requirements.txt", "write `requirements_file: requirements.txt` below build"),
+        ("labels.txt", "add labels.txt to build.extra_files"),
+    ],
+)
+def test_the_fix_is_the_key_that_packs_such_a_file(tmp_path, path, fix):
+    zoo.make_model(tmp_path / "registry", files={path: ""})
+
+    (one,) = validate(Checkout(tmp_path / "registry"), ["tiny"])
+
+    assert one.fix == f"{fix}, move it to training/, or delete it"
+
+
+@pytest.mark.parametrize(
     ("path", "owner"),
     [
         ("json.py", "Python"),

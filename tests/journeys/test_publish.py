@@ -122,7 +122,7 @@ def test_other_inputs_under_a_released_version_are_refused_and_nothing_is_writte
         "already released with other inputs: cat@1.0.0; nothing was written"
     )
     assert caught.value.hint == (
-        "raise the version in model.yaml; a released version never changes"
+        "a released version never changes; raise it: ms bump cat"
     )
     assert store.written == []
     assert store.objects == before

@@ -72,7 +72,7 @@ def test_of_two_publishers_of_other_bytes_the_second_is_refused(
         f"cat@1.0.0 was released by another run with archive "
         f"{winner.archive.sha256[:12]}; this one has "
     )
-    assert caught.value.hint == "raise the version in model.yaml"
+    assert caught.value.hint == "raise the version: ms bump cat"
     assert seen.done == []
     assert assert_whole(store) == [CAT]
 

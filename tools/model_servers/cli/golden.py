@@ -222,7 +222,9 @@ def _request(options: argparse.Namespace) -> tuple[dict[str, Any], bytes]:
             value = json.loads(options.body)
         except (ValueError, RecursionError) as error:
             raise RequestError(
-                f"--body is not JSON: {error}", hint="quote it: --body '[1, 2, 3]'"
+                f"--body is not JSON: {error}",
+                hint="quote it: --body '[1, 2, 3]'; a request that is no JSON goes into"
+                " a file: --body-file FILE",
             ) from error
         return {
             "content_type": options.content_type or "application/json",

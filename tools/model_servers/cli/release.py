@@ -74,6 +74,11 @@ def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     else:
         with watcher() as console:
             plan = journey.run(recipes, console)
+    if plan.new and journey.build.registry.commit() is None:
+        say(
+            "note: the registry is not as in a commit, so what is released names none;"
+            " `ms rebuild` cannot find these inputs again"
+        )
     if options.json:
         print(json.dumps(render.release_plan_mapping(plan), indent=2))
     elif options.dry_run:

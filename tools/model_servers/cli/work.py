@@ -77,7 +77,8 @@ def _unreleased(models: list[str], settings: Settings) -> tuple[str, ...]:
         refs = ", ".join(str(one.ref) for one in plan.conflicts)
         raise RefusedError(
             f"already released with other inputs: {refs}",
-            hint="raise the version: ms bump " + plan.conflicts[0].ref.name,
+            hint="raise the version: "
+            + ", ".join(f"ms bump {one.ref.name}" for one in plan.conflicts),
         )
     return tuple(sorted(one.ref.name for one in plan.new))
 

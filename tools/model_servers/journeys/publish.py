@@ -183,13 +183,15 @@ def _commit(release: Release, store: ProbedStore, releases: Releases) -> None:
             f"{release.ref} was released by another run with archive "
             f"{rival.archive.sha256[:12]}; this one has "
             f"{release.archive.sha256[:12]}",
-            hint="raise the version in model.yaml",
+            hint=f"raise the version: ms bump {release.ref.name}",
         )
 
 
 def _conflict(conflicts: Iterable[Candidate]) -> RefusedError:
-    refs = ", ".join(str(candidate.ref) for candidate in conflicts)
+    refs = [candidate.ref for candidate in conflicts]
     return RefusedError(
-        f"already released with other inputs: {refs}; nothing was written",
-        hint="raise the version in model.yaml; a released version never changes",
+        f"already released with other inputs: {', '.join(map(str, refs))}; nothing was"
+        " written",
+        hint="a released version never changes; raise it: "
+        + ", ".join(f"ms bump {ref.name}" for ref in refs),
     )

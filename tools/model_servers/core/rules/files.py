@@ -134,8 +134,14 @@ def unused(subject: Subject) -> Iterator[Finding]:
             Code.UNUSED_FILE,
             "nothing uses the file",
             path=first,
-            fix=f"add {top} to build.extra_files, move it to training/, or delete it",
+            fix=f"{_how_to_pack(top)}, move it to training/, or delete it",
         )
+
+
+def _how_to_pack(path: str) -> str:
+    if path == "requirements.txt":
+        return f"write `requirements_file: {path}` below build"
+    return f"add {path} to build.extra_files"
 
 
 def _firsts(tops: Mapping[str, str]) -> Iterator[tuple[str, str]]:
