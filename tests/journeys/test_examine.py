@@ -20,6 +20,7 @@ from model_servers.journeys.examine import Examine
 
 TINY = Ref.parse("tiny@1.0")
 ALONE, TOGETHER, MEASURED = 2, 8, 20
+LIMIT_S = 30
 
 
 def case(name: str, number: float) -> GoldenCase:
@@ -68,7 +69,34 @@ def test_ctrl_c_while_cases_are_asked_together_leaves_none_waiting_for_the_other
         signal.signal(signal.SIGINT, before)
 
     assert len(begun) == TOGETHER
+    for thread in begun:
+        thread.join(LIMIT_S)
     assert not any(thread.is_alive() for thread in begun)
+
+
+def test_ctrl_c_does_not_wait_for_answers(server: FakeServer) -> None:
+    asked, goes_on, main = itertools.count(), threading.Event(), threading.get_ident()
+    waited = []
+
+    def answer(request: Request) -> tuple[int, bytes]:
+        number = next(asked)
+        if number == ALONE + TOGETHER - 1:
+            signal.pthread_kill(main, signal.SIGINT)
+        if number >= ALONE:
+            waited.append(goes_on.wait(LIMIT_S))
+        return 200, request.body
+
+    server.script("tiny-1.0", answer=answer)
+    server.scale("tiny", "1.0", 1)
+    before = signal.signal(signal.SIGINT, lambda *_: interrupt())
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            examined(server)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert waited == []
+    goes_on.set()
 
 
 def test_every_case_is_asked_alone_and_together_and_for_the_time(

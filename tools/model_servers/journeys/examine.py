@@ -74,17 +74,23 @@ class Examine:
     def _ask_together(
         self, ref: Ref, crowd: Sequence[GoldenCase], device: str
     ) -> list[Asked]:
-        """Send requests at one moment, so that workers batch them."""
+        """Send requests at one moment, so that workers batch them.
+
+        An interruption waits for no answer: a slow model has minutes for each.
+        """
         start = Barrier(len(crowd))
 
         def ask(case: GoldenCase) -> Asked:
             start.wait()
             return self._ask(ref, case, device)
 
-        with Threads(len(crowd)) as pool:
+        pool = Threads(len(crowd))
+        try:
             with uninterrupted():  # or those who wait at the barrier wait for ever
                 asked = pool.map(ask, crowd)
             return list(asked)
+        finally:
+            pool.shutdown(wait=False)
 
     def _ask(self, ref: Ref, case: GoldenCase, device: str) -> Asked:
         started = time.monotonic()
