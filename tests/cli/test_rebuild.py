@@ -85,7 +85,7 @@ def test_a_release_of_what_is_in_no_commit_is_told_so(
     make_model(tmp_path / "registry", "cat")
     git(tmp_path, "init", "--quiet")
     flags = ["--registry", str(tmp_path / "registry")]
-    note = "note: the registry is not as in a commit"
+    note = "note: no commit has the registry as it is"
 
     def told(store: str) -> str:
         assert main(["publish", *flags, "--store", (tmp_path / store).as_uri()]) == 0

@@ -76,8 +76,8 @@ def publish(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             plan = journey.run(recipes, console)
     if plan.new and journey.build.registry.commit() is None:
         say(
-            "note: the registry is not as in a commit, so what is released names none;"
-            " `ms rebuild` cannot find these inputs again"
+            "note: no commit has the registry as it is, so its releases name none;"
+            " `ms rebuild` has only the checkout to make them from"
         )
     if options.json:
         print(json.dumps(render.release_plan_mapping(plan), indent=2))
