@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,23 @@ def test_what_was_written_is_read_by_the_next_one(tmp_path: Path) -> None:
 
     assert FileHostMemory(tmp_path, config=None).read() == SERVED
     assert not (tmp_path / HOME / "config.properties").exists()
+
+
+def test_a_memory_that_fits_only_in_part_leaves_the_old_one(tmp_path: Path) -> None:
+    """As on a disk with room for the first block of it: that write succeeds."""
+    memory = FileHostMemory(tmp_path, config=None)
+    memory.write(SERVED)
+    size_bytes = (tmp_path / HOME / "memory.json").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        with pytest.raises(OutsideError, match="cannot be written"):
+            memory.write(SERVED.with_served("other", ["1.0.0"]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert memory.read() == SERVED
 
 
 def test_torchserve_gets_a_config_with_what_is_served(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ class _Work:
         with _opened(wanted.file, os.O_RDWR) as file:
             for part in inflow.take(piece.run.length):
                 digest.update(part)
-                _write(file, part, piece.run.offset - wanted.start + done)
+                disk.write(file, part, piece.run.offset - wanted.start + done)
                 done += len(part)
                 self.behind.wrote(len(part))
                 with self.lock:
@@ -327,12 +327,6 @@ def _blake3(place: Place) -> str:
             for run in place.runs
             for start in range(run.offset, run.end, _CHUNK_BYTES)
         )
-
-
-def _write(file: int, data: memoryview, offset: int) -> None:
-    while data:
-        count = os.pwrite(file, data, offset)
-        data, offset = data[count:], offset + count
 
 
 def _lines(log: int) -> set[str]:

@@ -52,6 +52,14 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def write(file: int, data: bytes | memoryview, offset: int = 0) -> None:
+    """Write all of it: of one write, a disk that is nearly full takes a part."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(file, view, offset)
+        view, offset = view[count:], offset + count
+
+
 @contextmanager
 def failures(what: str) -> Iterator[None]:
     """Tell failures of the disk as what they are.

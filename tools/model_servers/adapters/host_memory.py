@@ -130,5 +130,5 @@ class FileHostMemory:
 
     def _replace(self, name: str, content: bytes) -> None:
         with replacing(self._folder / name) as file:
-            os.write(file, content)
+            disk.write(file, content)
             os.fsync(file)

@@ -125,7 +125,7 @@ class MarEntries:
         )
         # Last: an archive that its record does not describe yet is made once more.
         with replacing(self._record(ref)) as file:
-            os.write(file, json.dumps(asdict(packed)).encode())
+            disk.write(file, json.dumps(asdict(packed)).encode())
             os.fsync(file)
 
     def remove(self, ref: Ref) -> None:

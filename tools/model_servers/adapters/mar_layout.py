@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from model_servers.adapters import marked_file
+from model_servers.adapters import disk, marked_file
 from model_servers.adapters.copying import copy_range
 from model_servers.adapters.file_digests import digest_bytes
 from model_servers.adapters.hashing import CHUNK_BYTES, Followers, followers
@@ -230,10 +230,7 @@ class _File:
         return SegmentDigests([part.runs for part in member.digests.segments])
 
     def put(self, data: bytes, offset: int) -> None:
-        view = memoryview(data)
-        while view:
-            count = os.pwrite(self.file, view, offset)
-            view, offset = view[count:], offset + count
+        disk.write(self.file, data, offset)
 
     def copied(self, path: Path, source: int, start: int, offset: int) -> bytes:  # noqa: ARG002
         count = copy_range(source, start, self.file, offset, CHUNK_BYTES)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from model_servers.adapters import disk
 from model_servers.adapters.replacing import replacing
 from model_servers.errors import OutsideError
 
@@ -22,7 +23,7 @@ def write(path: Path, text: str) -> None:
         OutsideError: the disk cannot be written.
     """
     with replacing(path) as file:
-        os.write(file, text.encode())
+        disk.write(file, text.encode())
         os.fchmod(file, 0o644)  # the collector is another user
 
 
