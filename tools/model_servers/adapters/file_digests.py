@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from model_servers.adapters.hashing import CHUNK_BYTES, Crc32, followers
+from model_servers.adapters.marked_file import unreadable
 from model_servers.adapters.segment_digests import SegmentDigests
 from model_servers.adapters.tensor_ranges import tensor_ranges
 from model_servers.core.contribution import Digests
 from model_servers.core.segments import Run, cut
-from model_servers.errors import OutsideError
 
 SEGMENTED_MIN_BYTES = 2**20
 """A smaller file is one segment: cutting it would gain less than it costs."""
@@ -31,7 +31,7 @@ def digest_file(file: Path) -> Digests:
             tensors = tensor_ranges(file) if large else []
             return _digests(_chunks(stream), size_bytes, tensors)
     except OSError as error:
-        raise OutsideError(f"{file} cannot be read: {error.strerror}") from error
+        raise unreadable(file, error) from error
 
 
 def digest_bytes(data: bytes) -> Digests:

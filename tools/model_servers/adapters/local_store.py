@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from model_servers.adapters import disk
+from model_servers.adapters.copying import copy_range
 from model_servers.adapters.read_back import differs
 from model_servers.core.objects import (
     Copied,
@@ -29,9 +31,6 @@ from model_servers.ports import Content, OnBytes
 
 _CHUNK_BYTES = 2**20
 _NEW_S = 60
-_NO_SHARING = (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What file systems say that cannot copy inside the kernel."""
-
 _PARTIAL = ".partial-"
 """Names of files that are being written; their writers hold a lock on them."""
 
@@ -134,7 +133,7 @@ class LocalStore:
                 os.link(partial, target)
             except FileExistsError:
                 return False
-            _sync_folder(target.parent)
+            disk.sync(target.parent)
             return True
 
     def swap(self, key: str, body: bytes, expected: str | None) -> bool:
@@ -149,7 +148,7 @@ class LocalStore:
             with self._partial(target) as (stream, partial):
                 _write(stream, [body])
                 partial.replace(target)
-            _sync_folder(target.parent)
+            disk.sync(target.parent)
             return True
 
     def upload(self, key: str, content: Content, *, on_bytes: OnBytes) -> None:
@@ -241,7 +240,11 @@ class LocalStore:
                 target.flush()
             case Copied(key, offset, length):
                 with (self._root / key).open("rb") as other:
-                    _copy(other, offset, length, target)
+                    copied = copy_range(
+                        other.fileno(), offset, target.fileno(), target.tell(), length
+                    )
+                # Fewer if the source is too short: it shows when the copy is compared.
+                target.seek(copied, os.SEEK_CUR)
 
     def _place(
         self, key: str, content: Content, parts: Sequence[Part], on_bytes: OnBytes
@@ -260,7 +263,7 @@ class LocalStore:
             if not _is_like(partial, content, parts):
                 return "the copy is not what it should be"
             partial.replace(target)
-        _sync_folder(target.parent)
+        disk.sync(target.parent)
         return ""
 
     def _is(self, key: str, content: Content, parts: Sequence[Part]) -> bool:
@@ -330,40 +333,11 @@ def _is_like(target: Path, content: Content, parts: Sequence[Part]) -> bool:
         )
 
 
-def _copy(source: BinaryIO, offset: int, length: int, target: BinaryIO) -> None:
-    """Append *length* bytes of a file to another."""
-    done = 0
-    while done < length:
-        try:
-            copied = os.copy_file_range(
-                source.fileno(), target.fileno(), length - done, offset + done
-            )
-        except OSError as error:
-            if error.errno not in _NO_SHARING:
-                raise
-            data = os.pread(
-                source.fileno(), min(_CHUNK_BYTES, length - done), offset + done
-            )
-            copied = os.write(target.fileno(), data)
-        if copied == 0:
-            return  # the source is too short, which shows when the copy is compared
-        done += copied
-
-
 def _write(stream: BinaryIO, chunks: Sequence[bytes]) -> None:
     for chunk in chunks:
         stream.write(chunk)
     stream.flush()
     os.fsync(stream.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the names in *folder* survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _is_abandoned(partial: Path) -> bool:
