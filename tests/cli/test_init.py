@@ -344,10 +344,10 @@ def test_an_interruption_leaves_nothing_that_looks_like_a_model(ms, work, ending
     # A copy that has begun and never comes to its end.
     program = (
         "import sys; from pathlib import Path; from model_servers.cli.main import run; "
-        "from model_servers.adapters import new_models; "
-        "clone = new_models._clones; "
-        "new_models._clones = lambda *a: (print('copying', flush=True), "
-        "open('endless.pt').read(), clone(*a))[2]; "
+        "from model_servers.adapters import copying; "
+        "clones = copying.clones; "
+        "copying.clones = lambda *a: (print('copying', flush=True), "
+        "open('endless.pt').read(), clones(*a))[2]; "
         "sys.argv = ['ms', 'init', 'tiny', '--checkpoint', 'mine.pt']; run()"
     )
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT / "tools")}

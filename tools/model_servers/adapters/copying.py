@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 _CANNOT = {
@@ -46,17 +47,24 @@ def share(source: Path, target: Path) -> None:
     """Give *target* the content of *source*: reflink, else hard link, else copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
-    try:
-        with source.open("rb") as original, target.open("xb") as clone:
-            fcntl.ioctl(clone, _FICLONE, original.fileno())
-        target.chmod(0o444)
-    except OSError:
-        target.unlink(missing_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:
-            shutil.copyfile(source, target)
+    with suppress(OSError), source.open("rb") as original, target.open("xb") as clone:
+        if clones(original.fileno(), clone.fileno()):
             target.chmod(0o444)
+            return
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+        target.chmod(0o444)
+
+
+def clones(source: int, target: int) -> bool:
+    """Let an empty file share all blocks of another; False where that cannot be."""
+    with suppress(OSError):  # most file systems cannot
+        fcntl.ioctl(target, _FICLONE, source)
+        return True
+    return False
 
 
 def _clone(source: int, start: int, target: int, to: int, length: int) -> bool:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
-from model_servers.adapters import disk
+from model_servers.adapters import copying, disk
 from model_servers.core.contribution import Digests
 from model_servers.errors import OutsideError, RequestError
 
 _CHUNK_BYTES = 2**20
-_CLONE = 0x40049409
-"""FICLONE of Linux: the copy shares the source's blocks until one of them changes."""
 
 
 class NewModels:
@@ -81,7 +77,7 @@ class Stage:
                 f"{source} cannot be read: {error.strerror}", hint="correct the path"
             ) from error
         with read, target.open("xb") as written:
-            shares = _clones(read, written)
+            shares = copying.clones(read.fileno(), written.fileno())
             sha256, crc32, size_bytes = hashlib.sha256(), 0, 0
             while chunk := read.read(_CHUNK_BYTES):
                 sha256.update(chunk)
@@ -95,13 +91,6 @@ class Stage:
         place = self._directory / path
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
-
-
-def _clones(read: BinaryIO, written: BinaryIO) -> bool:
-    with suppress(OSError):  # most file systems cannot
-        fcntl.ioctl(written.fileno(), _CLONE, read.fileno())
-        return True
-    return False
 
 
 def _not_written(target: Path, error: OSError) -> OutsideError:
