@@ -12,7 +12,7 @@ checkout=$(CDPATH='' cd -- "$(dirname -- "$script")/.." && pwd)
 python="$checkout/.venv/bin/python" # as `make setup` has it
 [ -x "$python" ] || python=python3
 export PYTHONPATH="$checkout/tools${PYTHONPATH:+:$PYTHONPATH}"
-if ! "$python" -c 'import jsonschema, tqdm, urllib3, yaml' 2>/dev/null; then
+if ! "$python" -c 'import blake3, jsonschema, tqdm, urllib3, yaml' 2>/dev/null; then
     echo "ms: neither ms nor what it needs is installed" >&2
     echo "hint: pip install $checkout" >&2
     exit 3

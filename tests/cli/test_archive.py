@@ -1,8 +1,11 @@
 """``handler/build.sh`` and ``ms archive``: the guide's way to build a model."""
 
+import importlib.metadata
 import json
 import os
+import re
 import subprocess
+import sys
 import tarfile
 import zipfile
 
@@ -228,25 +231,53 @@ def test_what_cannot_be_is_told_with_a_hint(capsys, here, changes, told):
     assert "\nhint: " in err
 
 
-@pytest.mark.parametrize("is_linked", [False, True])
-def test_a_script_without_anything_installed_says_what_to_install(here, is_linked):
+def script_with(here, python3):
+    """Put the script into a checkout of its own, and a python3 on the PATH."""
     checkout = here / "checkout"
     (checkout / "handler").mkdir(parents=True)
     script = checkout / "handler" / "build.sh"
     script.write_bytes((handler() / "build.sh").read_bytes())
     script.chmod(0o755)
     (here / "bin").mkdir()
-    (here / "bin" / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (here / "bin" / "python3").write_text(f"#!/bin/sh\n{python3}\n")
     (here / "bin" / "python3").chmod(0o755)
-    (here / "bin" / "build.sh").symlink_to(script)
+    return script
 
-    done = subprocess.run(
-        [here / "bin" / "build.sh" if is_linked else script],
+
+def run_script(here, script):
+    return subprocess.run(
+        [script],
         env={"PATH": f"{here}/bin:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=False,
     )
 
+
+@pytest.mark.parametrize("is_linked", [False, True])
+def test_a_script_without_anything_installed_says_what_to_install(here, is_linked):
+    script = script_with(here, "exit 1")
+    (here / "bin" / "build.sh").symlink_to(script)
+
+    done = run_script(here, here / "bin" / "build.sh" if is_linked else script)
+
     assert done.returncode == 3
-    assert done.stderr.endswith(f"hint: pip install {checkout}\n")
+    assert done.stderr.endswith(f"hint: pip install {here / 'checkout'}\n")
+
+
+NEEDED = [
+    re.match(r"[\w-]+", requirement)[0].replace("pyyaml", "yaml")
+    for requirement in importlib.metadata.requires("model-servers")
+    if "extra ==" not in requirement
+]
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_a_script_that_lacks_one_package_says_so(here, missing):
+    program = f"import sys; sys.modules['{missing}'] = None; exec(sys.argv[1])"
+    script = script_with(here, f'exec \'{sys.executable}\' -c "{program}" "$2"')
+
+    done = run_script(here, script)
+
+    assert done.returncode == 3
+    assert done.stderr.startswith("ms: neither ms nor what it needs is installed\n")
