@@ -38,6 +38,13 @@ def test_an_error_that_nobody_expected_is_a_bug(ends_with):
     assert "this is a bug in model-servers" in err
 
 
+def test_a_pipe_that_breaks_and_is_not_stdout_is_a_bug(ends_with):
+    def broken():
+        raise BrokenPipeError
+
+    assert ends_with(broken)[0] == 70
+
+
 def test_ctrl_c_within_a_lock_is_no_bug(ends_with):
     """As CPython has it where the signal comes between two steps of an Event."""
 

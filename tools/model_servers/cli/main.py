@@ -30,7 +30,8 @@ def run() -> NoReturn:
     _open_missing_streams()
     interruption.listen()
     try:
-        status = _heard(main())
+        status = main()
+        status = _heard(status, _lost())
     except KeyboardInterrupt:
         interruption.deafen()
         status = _interrupted()
@@ -67,8 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
     except KeyboardInterrupt:
         return _interrupted()
-    except BrokenPipeError:
-        return _heard(ExitStatus.DONE)
     except Exception as error:  # noqa: BLE001 - the one boundary
         return _unexpected(error)
 
@@ -81,29 +80,31 @@ def _unexpected(error: Exception) -> int:
             return _interrupted()
         cause = cause.__context__
     # If it was stdout that failed, it fails once more.
-    if (
-        isinstance(error, OSError)
-        and _heard(ExitStatus.BUG, "\n") == ExitStatus.OUTSIDE
-    ):
-        return ExitStatus.OUTSIDE
+    if isinstance(error, OSError) and (lost := _lost("\n")):
+        return _heard(ExitStatus.DONE, lost)
     say("".join(traceback.format_exception(error)), end="")
     say("ms: this is a bug in model-servers; please report the lines above")
     return ExitStatus.BUG
 
 
-def _heard(status: int, rest: str = "") -> int:
-    """Write out the rest of the answer, and give *status* if that can be done."""
+def _lost(rest: str = "") -> OSError | None:
+    """Write out the rest of the answer; say why that cannot be done."""
     try:
         if rest:
             sys.stdout.write(rest)
         sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            say(f"ms: the answer cannot be written to stdout: {error.strerror}")
-            return ExitStatus.OUTSIDE
-        # The reader has gone; there is nobody left to tell.
-    return status
+        return error
+    return None
+
+
+def _heard(status: int, lost: OSError | None) -> int:
+    """Give *status*, unless the answer is lost to somebody who wants it."""
+    if lost is None or isinstance(lost, BrokenPipeError):
+        return status  # the reader has gone; there is nobody left to tell
+    say(f"ms: the answer cannot be written to stdout: {lost.strerror}")
+    return ExitStatus.OUTSIDE
 
 
 def _interrupted() -> int:

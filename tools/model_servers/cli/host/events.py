@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from model_servers.cli.watch import say
 from model_servers.core.changes import Action, Change, action_mapping
 from model_servers.errors import ModelServersError, OutsideError
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Events:
-    """A watcher that tells another one, and writes a line for each event."""
+    """A watcher that tells another one, and writes a line for each event.
+
+    A file that cannot be written any more is told, and stops nothing.
+    """
 
     shown: Watcher
     stream: TextIO
@@ -74,8 +78,15 @@ class Events:
         """Write one line, whoever writes another one now."""
         line = json.dumps({"time": self.now(), "event": event, **facts})
         with self.lock:
-            self.stream.write(f"{line}\n")
-            self.stream.flush()
+            if self.stream.closed:
+                return
+            try:
+                self.stream.write(f"{line}\n")
+                self.stream.flush()
+            except OSError as error:
+                say(f"ms: {self.stream.name} gets no more events: {error.strerror}")
+                with suppress(OSError):
+                    self.stream.close()
 
 
 @contextmanager
