@@ -10,6 +10,7 @@ import zoo
 from model_servers.adapters.checkout import Checkout
 from model_servers.core.findings import Code
 from model_servers.core.modules import STANDARD, known_as
+from model_servers.core.rules.packages import names_of
 from model_servers.journeys.validate import validate
 
 GUIDE = {
@@ -263,6 +264,8 @@ def test_the_standard_library_of_this_python_is_known():
         "net @ https://host/net-1.0-py3-none-any.whl#sha256=" + "ab" * 32,
         "net @ git+https://host/net.git@" + "ab" * 20,
         "net @ git+ssh://git@host/net.git@" + "ab" * 20,
+        "git+https://host/net.git@" + "ab" * 20,
+        "https://host/net-1.0-py3-none-any.whl#sha256=" + "ab" * 32,
         "--index-url https://host/simple",
         "--extra-index-url https://${USER}:${TOKEN}@host/simple",
         "# -e .",
@@ -282,6 +285,9 @@ def test_requirements_that_say_exactly_what_is_installed(tmp_path, line):
         ("numpy==2.2.6,<3", Code.UNPINNED),
         ("net @ git+https://host/net.git@main", Code.UNPINNED),
         ("net @ https://host/net.whl", Code.UNPINNED),
+        ("net@https://host/net==1.0", Code.UNPINNED),
+        ("git+https://host/net.git", Code.UNPINNED),
+        ("https://host/net.whl", Code.UNPINNED),
         ("torch==2.3.0", Code.REQUIREMENTS),
         ("torchserve", Code.REQUIREMENTS),
         ("-e .", Code.REQUIREMENT_OPTION),
@@ -299,6 +305,29 @@ def test_requirements_that_say_less_or_do_more(tmp_path, line, code):
 
     assert (first, path, number) == (code, "requirements.txt", 2)
     assert "pass" not in message.replace("a password", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "message", "fix"),
+    [
+        ("numpy", "numpy has no exact version", "write numpy==VERSION"),
+        ("git+https://host/net", "the address may have something else", "@COMMIT"),
+        ("net @ https://host/net", "the address may have something else", "#sha256="),
+    ],
+)
+def test_an_address_is_pinned_in_its_own_way(tmp_path, line, message, fix):
+    zoo.make_model(tmp_path / "registry", **required(line))
+
+    (one,) = validate(Checkout(tmp_path / "registry"), ["tiny"])
+
+    assert message in one.message
+    assert fix in one.fix
+
+
+def test_an_address_alone_names_no_package():
+    text = "git+https://host/net\nhttps://host/a.whl\nnet @ https://host/net\nsix\n"
+
+    assert names_of(text) == ("net", "six")
 
 
 def test_a_file_of_requirements_that_is_packed_may_be_named(tmp_path):

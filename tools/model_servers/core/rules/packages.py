@@ -16,6 +16,7 @@ BROUGHT_BY_THE_HOST = ("torch", "torchvision", "torchaudio", "torchserve")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _PIN = re.compile(r"===?\s*[^\s,*=<>!~]+\s*$")
+_ADDRESS = re.compile(r"(?P<named>[^\s@]+\s*@\s*)?(?:[a-z]+\+)?[a-z]+://(?P<rest>\S*)")
 _DIGEST = re.compile(r"sha256=[0-9a-f]{64}|@[0-9a-f]{40}(?![0-9a-f])")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
 _OPTIONS = re.compile(r"\s--(?:hash|config-settings|global-option)\b.*")
@@ -45,7 +46,13 @@ def requirements(subject: Subject) -> Iterator[Finding]:
         elif name in BROUGHT_BY_THE_HOST:
             message = f"{name} is brought by the serving environment"
             yield _finding(subject, line, Code.REQUIREMENTS, message, "remove the line")
-        elif name and not is_pinned(line.text):
+        elif name and is_pinned(line.text):
+            continue
+        elif _ADDRESS.match(line.text):
+            message = "the address may have something else tomorrow"
+            fix = "name a released package, or add @COMMIT or #sha256=DIGEST, in full"
+            yield _finding(subject, line, Code.UNPINNED, message, fix)
+        elif name:
             message = f"{name} has no exact version"
             fix = f"write {name}==VERSION, or let `ms lock {subject.spec.name}` do it"
             yield _finding(subject, line, Code.UNPINNED, message, fix)
@@ -53,8 +60,13 @@ def requirements(subject: Subject) -> Iterator[Finding]:
 
 def names_of(text: str) -> tuple[str, ...]:
     """List the packages that a requirements file names."""
-    found = (_NAME.match(line.text) for line in _lines(text))
+    found = (_NAME.match(line.text) for line in _lines(text) if _is_named(line.text))
     return tuple(match.group() for match in found if match)
+
+
+def _is_named(line: str) -> bool:
+    address = _ADDRESS.match(line)
+    return address is None or address["named"] is not None
 
 
 def _lines(text: str) -> Iterator[_Line]:
@@ -88,8 +100,10 @@ def _refused(line: str, packed: set[str]) -> tuple[str, str] | None:
 
 def is_pinned(line: str) -> bool:
     """Say whether a requirement without comment names a version or exact bytes."""
-    requirement = _OPTIONS.sub("", line).partition(";")[0]
-    return bool(_PIN.search(requirement) or _DIGEST.search(line.partition("@")[2]))
+    address = _ADDRESS.match(line)
+    if address is not None:
+        return _DIGEST.search(address["rest"]) is not None
+    return _PIN.search(_OPTIONS.sub("", line).partition(";")[0]) is not None
 
 
 def _finding(
