@@ -174,3 +174,44 @@ def test_the_program_ends_as_interrupted(where, number):
 
     assert ended.stderr == "ms: interrupted; run the same command again to go on\n"
     assert ended.returncode == 130
+
+
+TWICE = """
+import os, signal, sys
+from model_servers import interruption
+from model_servers.cli import fetch, main
+
+def twice(*_):
+    try:
+        os.kill(os.getpid(), signal.{number})
+    finally:
+        if {is_later}:
+            interruption._state.deaf_until = 0
+        os.kill(os.getpid(), signal.{number})
+        main.say("cleaned up")
+
+fetch.fetch = twice
+sys.argv = ["ms", "fetch", "digits"]
+main.run()
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize(
+    ("is_later", "told"), [(False, ["cleaned up"]), (True, [])], ids=["twin", "later"]
+)
+def test_only_a_second_signal_that_is_no_twin_cuts_off_what_cleans_up(
+    number, is_later, told
+):
+    program = TWICE.format(number=number, is_later=is_later)
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(TOOLS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.stderr.splitlines()[:-1] == told
+    assert ended.returncode == 130

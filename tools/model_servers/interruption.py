@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor  # noqa: TID251 - its home
 from contextlib import contextmanager
@@ -25,6 +26,11 @@ _AGAIN = signal.SIGALRM
 _AGAIN_S = 0.01
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_TOGETHER_S = 0.5
+"""Signals so near are one. Whoever passes Ctrl-C on to a program that has it from its
+terminal, too, makes two of it, and the second would cut off what cleans up. Measured:
+5 of 70 left a TorchServe running."""
+
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
@@ -35,6 +41,8 @@ class _State:
     """How many blocks of the main thread an interruption waits for."""
 
     is_waiting: bool = False
+    deaf_until: float = 0.0
+    """The time of the monotonic clock until which more signals are the same one."""
 
 
 _state = _State()
@@ -51,8 +59,9 @@ def endings() -> list[signal.Signals]:
 
 def listen() -> None:
     """Have every ending of this process raise KeyboardInterrupt."""
-    for one in (*endings(), _AGAIN):
-        signal.signal(one, lambda *_: interrupt())
+    for one in endings():
+        signal.signal(one, _hear)
+    signal.signal(_AGAIN, lambda *_: interrupt())
     sys.unraisablehook = _unraisable
 
 
@@ -60,6 +69,13 @@ def deafen() -> None:
     """Let nothing more come between this process and its end."""
     for one in (*_ENDINGS, _AGAIN):
         signal.signal(one, signal.SIG_IGN)
+
+
+def _hear(*_: object) -> None:
+    now = time.monotonic()
+    if now >= _state.deaf_until:
+        _state.deaf_until = now + _TOGETHER_S
+        interrupt()
 
 
 def interrupt() -> None:
