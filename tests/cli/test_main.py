@@ -118,10 +118,20 @@ def test_a_stdout_that_is_closed_is_one_that_nobody_reads():
     assert ended.stderr == ""
 
 
+def test_a_command_that_its_reader_cuts_off_is_not_done():
+    command = "lambda *_: [print('x' * 100) for _ in range(10**6)] and 0"
+
+    ended = redirected(
+        "| head -1; echo ${PIPESTATUS[0]}", PROGRAM.format(command=command)
+    )
+
+    assert (ended.stdout, ended.stderr) == (f"{'x' * 100}\n141\n", "")
+
+
 def redirected(how, program):
     """Run a program below a shell."""
     return subprocess.run(
-        ["/bin/sh", "-c", f'exec "$0" -c "$1" {how}', sys.executable, program],
+        ["bash", "-c", f'"$0" -c "$1" {how}', sys.executable, program],
         env={"PYTHONPATH": str(TOOLS)},
         capture_output=True,
         text=True,

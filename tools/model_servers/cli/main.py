@@ -19,6 +19,9 @@ from model_servers.errors import ExitStatus, ModelServersError
 _INTERRUPTED = 130
 """What shells call the end by Ctrl-C: 128 + SIGINT."""
 
+_UNREAD = 141
+"""What they call that of a program whose reader has gone: 128 + SIGPIPE."""
+
 
 def run() -> NoReturn:
     """Be the program ``ms``, which ends when it has said how.
@@ -81,7 +84,7 @@ def _unexpected(error: Exception) -> int:
         cause = cause.__context__
     # If it was stdout that failed, it fails once more.
     if isinstance(error, OSError) and (lost := _lost("\n")):
-        return _heard(ExitStatus.DONE, lost)
+        return _heard(_UNREAD, lost)
     say("".join(traceback.format_exception(error)), end="")
     say("ms: this is a bug in model-servers; please report the lines above")
     return ExitStatus.BUG

@@ -35,7 +35,8 @@ _STATUSES = """\
 | 4 | refused by a safety rule: a person must decide |
 | 5 | changes are pending (only `ms sync plan --exit-code`) |
 | 70 | a bug in `ms`, with a traceback |
-| 130 | interrupted; the same command goes on |"""
+| 130 | interrupted; the same command goes on |
+| 141 | cut off, as whoever read its answer has gone |"""
 
 _VARIABLES = f"""\
 ## Environment variables
