@@ -80,8 +80,9 @@ def test_plan_status_and_history_say_which_and_why(serving: Host) -> None:
     assert change.why.startswith("1.10.0 is held back by ms on ")
     assert f"{UNTIL}{SAID}" in change.why
     assert (status.is_in_sync, status.is_healthy) == (True, True)
-    assert shown[-1].startswith("cat@1.10.0 is held back by ms on ")
-    assert f"{UNTIL}{SAID}" in shown[-1]
+    assert shown[-2].startswith("cat@1.10.0 is held back by ms on ")
+    assert f"{UNTIL}{SAID}" in shown[-2]
+    assert shown[-1].endswith("`ms sync unpin cat` has it tried again")
     assert status.models[0].to_mapping()["held_back"].keys() == {"1.10.0"}
     assert serving.memory.events()[-1].why.startswith(SAID)
 

@@ -149,3 +149,17 @@ def test_a_version_that_had_to_make_room_comes_back_if_its_successor_is_broken(
         ("unregister", "cat", "1.10.0"),
         ("register", "cat@1.0.0"),
     ]
+
+
+def test_the_last_failure_of_the_model_is_remembered(soaking: Host) -> None:
+    soaking.server.script("cat-1.10.0", answer=_after(4))
+
+    message = _fails(soaking)
+
+    memory = soaking.memory.read()
+    assert (memory.failures["cat"].version, memory.failures["cat"].why) == (
+        "1.10.0",
+        message,
+    )
+    assert memory.is_held_back("cat", "1.10.0")
+    assert [one.what for one in soaking.memory.events()] == ["changed", "rolled back"]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fakes.host import Clock, CrashError, Host, Recorder
+from model_servers.cli.host.report import status_mapping, status_text
 from model_servers.core.names import Ref
 from model_servers.core.profile import WantedModel
 from model_servers.core.status import HostStatus
@@ -168,3 +169,36 @@ def test_an_upgrade_without_room_is_not_in_sync_for_that_reason(
     status = _status(serving, ask=False)
 
     assert status.models[0].why_not_in_sync == "refused: it does not fit on GPU 0"
+
+
+def test_what_nobody_asks_for_is_not_in_sync_and_needs_not_answer(
+    serving: Host,
+) -> None:
+    serving.apply({"cat": "stable", "dog": "1.0.0"})
+    serving.server.kill_workers("dog", "1.0.0")
+
+    status = _status(serving)
+
+    assert (status.is_in_sync, status.is_healthy) == (False, True)
+    assert [(one.name, one.serves) for one in status.unwanted] == [("dog", "1.0.0")]
+    assert _ready(serving) == {"models": {"cat": "1.0.0"}}
+    shown = status_text(status, serving.sync.observe(), server="here")
+    assert shown.endswith("\ndog is not in sync: the host profile does not ask for it")
+
+
+def test_a_plan_that_is_refused_as_a_whole_is_told(serving: Host) -> None:
+    status = Status(planning=serving.planning).run({}, ask=False)
+
+    state = serving.sync.observe()
+    lines = status_text(status, state, server="here").splitlines()
+    assert lines[:3] == [
+        "here: not in sync, not healthy",
+        "note: a sync is refused: the host profile asks for no model; 1 would go: cat",
+        "      hint: add --allow-empty if that is meant",
+    ]
+    assert status_mapping(status, state)["objections"] == [
+        {
+            "reason": "the host profile asks for no model; 1 would go: cat",
+            "hint": "add --allow-empty if that is meant",
+        }
+    ]

@@ -3,7 +3,7 @@
 ::
 
     <model_store>/.model-servers/host/
-        memory.json         pins, channels seen, what is served
+        memory.json         pins, channels seen, what is served, what failed last
         history.jsonl       what was done, a line each
         config.properties   what TorchServe is started with
         ready               there while every wanted model answers

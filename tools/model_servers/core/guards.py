@@ -32,6 +32,11 @@ class Objection:
     override: Override
     """What says so."""
 
+    @property
+    def hint(self) -> str:
+        """Say how to agree."""
+        return f"add {self.override.value} if that is meant"
+
 
 def objections(plan: Plan, observed: HostState, policy: Policy) -> Iterator[Objection]:
     """Yield what speaks against a plan as a whole."""

@@ -86,6 +86,51 @@ def _version(text: str | None) -> Version | None:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why the last change of a model failed."""
+
+    version: str | None
+    """That failed, or should have answered after it; None if none should."""
+
+    why: str
+    hint: str
+    when: str
+    """The last time, in UTC, as ISO 8601 has it."""
+
+    since: str
+    """The first time of all that failed alike, one after the other."""
+
+    times: int = 1
+
+    def is_like(self, other: Failure) -> bool:
+        """Say whether the same failed for the same reason."""
+        return (self.version, self.why) == (other.version, other.why)
+
+    def after(self, before: Failure | None) -> Failure:
+        """Count it together with the one before, if that was alike."""
+        if before is None or not self.is_like(before):
+            return self
+        return replace(self, since=before.since, times=before.times + 1)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Give JSON values; ``from_mapping`` of them gives this failure again."""
+        return asdict(self)
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any]) -> Self:
+        """Read a failure."""
+        version = data["version"]
+        return cls(
+            version=None if version is None else str(version),
+            why=str(data["why"]),
+            hint=str(data["hint"]),
+            when=str(data["when"]),
+            since=str(data["since"]),
+            times=int(data["times"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Memory:
     """All that outlives a sync beside the files of the models."""
 
@@ -101,6 +146,15 @@ class Memory:
     served: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By model: the versions that serve, the default first. They are served again
     when TorchServe starts."""
+
+    failures: Mapping[str, Failure] = field(default_factory=dict)
+    """By model: why its last change failed; none once it is as it should be."""
+
+    def is_held_back(self, name: str, version: str | None) -> bool:
+        """Say whether a version of a model is not tried again, after it failed."""
+        pin = self.pins.get(name)
+        held_back = (*([] if pin is None else [pin]), *self.held_back.get(name, ()))
+        return version is not None and version in {_text(one.bad) for one in held_back}
 
     def with_pin(self, name: str, pin: Pin | None) -> Self:
         """Give the memory with another pin of a model, or with none."""
@@ -118,6 +172,12 @@ class Memory:
         listed = tuple(versions)
         others = {key: one for key, one in self.served.items() if key != name}
         return replace(self, served={**others, name: listed} if listed else others)
+
+    def with_failure(self, name: str, failure: Failure | None) -> Self:
+        """Give the memory with another last failure of a model, or with none."""
+        others = {key: one for key, one in self.failures.items() if key != name}
+        failures = others if failure is None else {**others, name: failure}
+        return replace(self, failures=failures)
 
     def with_generations(self, store: str, seen: Mapping[str, int]) -> Self:
         """Give the memory with what has been seen of a store's channels."""
@@ -138,6 +198,9 @@ class Memory:
                 },
                 "generations": self.generations,
                 "served": self.served,
+                "failures": {
+                    name: one.to_mapping() for name, one in self.failures.items()
+                },
             }
         )
 
@@ -167,6 +230,10 @@ class Memory:
                 served={
                     name: tuple(map(str, versions))
                     for name, versions in data["served"].items()
+                },
+                failures={
+                    name: Failure.from_mapping(one)
+                    for name, one in data["failures"].items()
                 },
             )
         except (KeyError, TypeError, AttributeError) as error:

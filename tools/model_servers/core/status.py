@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from model_servers.core.changes import Plan, Sign
+from model_servers.core.guards import Objection, objections
 from model_servers.core.host import HostState, ServedVersion
-from model_servers.core.memory import Memory
+from model_servers.core.memory import Failure, Memory
+from model_servers.core.profile import Policy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +25,32 @@ class ModelStatus:
     """The version that answers, if one is registered."""
 
     why_not_in_sync: str = ""
+    hint: str = ""
+    """What to do about a refusal."""
+
     why_not_healthy: str = ""
     pinned: str = ""
     held_back: Mapping[str, str] = field(default_factory=dict)
     """By version: why it is not served beside the default."""
+
+    last_failure: Failure | None = None
+    """Why its last change failed; None if that did not fail."""
+
+    is_tried_again: bool = True
+    """Whether the next sync tries again what failed last; else it is held back."""
+
+    def remembered(self, memory: Memory) -> ModelStatus:
+        """Give it with what the host remembers of the model."""
+        failure = memory.failures.get(self.name)
+        pins = memory.held_back.get(self.name, ())
+        return replace(
+            self,
+            pinned=str(memory.pins.get(self.name, "")),
+            held_back={str(pin.bad): str(pin) for pin in pins},
+            last_failure=failure,
+            is_tried_again=failure is None
+            or not memory.is_held_back(self.name, failure.version),
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         """Give JSON values."""
@@ -36,18 +60,32 @@ class ModelStatus:
             "serves": self.serves,
             "in_sync": not self.why_not_in_sync,
             "why_not_in_sync": self.why_not_in_sync,
+            "hint": self.hint,
             "healthy": not self.why_not_healthy,
             "why_not_healthy": self.why_not_healthy,
             "pinned": self.pinned,
             "held_back": dict(self.held_back),
+            "last_failure": self._last_failure(),
         }
+
+    def _last_failure(self) -> dict[str, Any] | None:
+        if self.last_failure is None:
+            return None
+        failure = self.last_failure.to_mapping()
+        return {**failure, "is_tried_again": self.is_tried_again}
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostStatus:
-    """All models that should be served, by name."""
+    """All models that should be served, and those that should go, by name."""
 
     models: tuple[ModelStatus, ...]
+    unwanted: tuple[ModelStatus, ...] = ()
+    """Those that are served, and that the profile does not ask for."""
+
+    objections: tuple[Objection, ...] = ()
+    """Why a sync is refused as a whole."""
+
     store_error: str = ""
     """Why nobody knows what the profile's channels mean; the host's memory then says
     what should be served."""
@@ -56,7 +94,7 @@ class HostStatus:
     def is_in_sync(self) -> bool:
         """Whether every model is as the profile asks, as far as that is known."""
         return not self.store_error and not any(
-            one.why_not_in_sync for one in self.models
+            one.why_not_in_sync for one in (*self.models, *self.unwanted)
         )
 
     @property
@@ -66,7 +104,12 @@ class HostStatus:
 
 
 def status_of(
-    plan: Plan, observed: HostState, memory: Memory, wrong: Mapping[str, str]
+    plan: Plan,
+    observed: HostState,
+    memory: Memory,
+    wrong: Mapping[str, str],
+    *,
+    policy: Policy,
 ) -> HostStatus:
     """Say how a host is.
 
@@ -76,6 +119,7 @@ def status_of(
         memory: of the host.
         wrong: by model, why its golden requests were not answered; those that were
             not asked are not in it.
+        policy: of the profile.
     """
     return HostStatus(
         models=tuple(
@@ -86,15 +130,25 @@ def status_of(
                 why_not_in_sync=_why_not_in_sync(
                     change.sign, change.reason, change.before, change.after
                 ),
+                hint=change.hint,
                 why_not_healthy=_why_not_healthy(
                     _default(observed, change.name), wrong.get(change.name, "")
                 ),
-                pinned=str(memory.pins.get(change.name, "")),
-                held_back=_held_back(change.name, memory),
-            )
+            ).remembered(memory)
             for change in plan.changes
             if change.sign is not Sign.REMOVE
-        )
+        ),
+        unwanted=tuple(
+            ModelStatus(
+                name=change.name,
+                wanted=None,
+                serves=change.before,
+                why_not_in_sync=change.reason,
+            ).remembered(memory)
+            for change in plan.changes
+            if change.sign is Sign.REMOVE
+        ),
+        objections=tuple(objections(plan, observed, policy)),
     )
 
 
@@ -115,9 +169,7 @@ def status_without_store(
                 if serves == versions[0]
                 else f"it served {versions[0]} after the last sync",
                 why_not_healthy=_why_not_healthy(default, wrong.get(name, "")),
-                pinned=str(memory.pins.get(name, "")),
-                held_back=_held_back(name, memory),
-            )
+            ).remembered(memory)
         )
     return HostStatus(models=tuple(models), store_error=error)
 
@@ -140,10 +192,6 @@ def _why_not_healthy(default: ServedVersion | None, wrong: str) -> str:
     if not default.is_ready:
         return f"{default.workers_ready} of {default.workers} workers are ready"
     return wrong
-
-
-def _held_back(name: str, memory: Memory) -> dict[str, str]:
-    return {str(pin.bad): str(pin) for pin in memory.held_back.get(name, ())}
 
 
 def _default(observed: HostState, name: str) -> ServedVersion | None:

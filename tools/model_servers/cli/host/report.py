@@ -26,7 +26,7 @@ from model_servers.core.presentation import visible
 
 if TYPE_CHECKING:
     from model_servers.core.host import HostState
-    from model_servers.core.memory import Event
+    from model_servers.core.memory import Event, Failure
     from model_servers.core.status import HostStatus
 
 Notices = Mapping[Ref, Notice]
@@ -117,6 +117,9 @@ def status_text(status: HostStatus, state: HostState, *, server: str) -> str:
     lines = [f"{server}: {_verdicts(status)}"]
     if status.store_error:
         lines.append(f"note: {visible(status.store_error)}")
+    for one in status.objections:
+        lines.append(f"note: a sync is refused: {visible(one.reason)}")
+        lines.append(f"      hint: {one.hint}")
     rows = [
         [
             name,
@@ -141,7 +144,11 @@ def status_mapping(status: HostStatus, state: HostState) -> dict[str, Any]:
         "in_sync": status.is_in_sync,
         "healthy": status.is_healthy,
         "store_error": status.store_error,
+        "objections": [
+            {"reason": one.reason, "hint": one.hint} for one in status.objections
+        ],
         "models": [one.to_mapping() for one in status.models],
+        "unwanted": [one.to_mapping() for one in status.unwanted],
         "served": [
             {
                 "name": name,
@@ -234,12 +241,33 @@ def _verdicts(status: HostStatus) -> str:
 
 
 def _complaints(status: HostStatus) -> Iterable[str]:
-    for one in status.models:
+    for one in (*status.models, *status.unwanted):
         if one.pinned:
             yield f"{one.name} is {visible(one.pinned)}"
         for version, why in one.held_back.items():
             yield f"{one.name}@{version} is {visible(why)}"
+        if one.last_failure is not None:
+            yield from _failure(
+                one.name, one.last_failure, is_tried_again=one.is_tried_again
+            )
         if one.why_not_in_sync:
             yield f"{one.name} is not in sync: {visible(one.why_not_in_sync)}"
+        if one.hint:
+            yield f"      hint: {visible(one.hint)}"
         if one.why_not_healthy:
             yield f"{one.name} is not healthy: {visible(one.why_not_healthy)}"
+
+
+def _failure(name: str, failure: Failure, *, is_tried_again: bool) -> Iterator[str]:
+    """Say when and why a change failed; what is held back has told why before."""
+    hint = visible(failure.hint)
+    if not is_tried_again:
+        yield f"      hint: {hint}; `ms sync unpin {name}` has it tried again"
+        return
+    version = f"@{failure.version}" if failure.version else ""
+    times = f"{failure.times} times since {failure.since}, last "
+    yield (
+        f"{name}{version} failed {times if failure.times > 1 else ''}on "
+        f"{failure.when}: {visible(failure.why)}"
+    )
+    yield f"      hint: {hint or '`ms sync apply` tries it again'}"

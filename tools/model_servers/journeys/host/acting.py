@@ -44,6 +44,12 @@ class SoakError(OutsideError):
 class WrongAnswersError(OutsideError):
     """A version does not answer its golden requests as it should."""
 
+    def __init__(self, ref: Ref, reason: str) -> None:
+        super().__init__(
+            reason, hint=f"correct the model; `ms test {ref.name}` tries it"
+        )
+        self.ref = ref
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -133,9 +139,7 @@ class Acting:
             watcher.answered(verdict)
         reason = why_wrong(ref, verdicts)
         if reason:
-            raise WrongAnswersError(
-                reason, hint=f"correct the model; `ms test {ref.name}` tries it"
-            )
+            raise WrongAnswersError(ref, reason)
         self.model_store.mark_answered(ref)
 
     def verdicts(self, ref: Ref) -> list[Verdict]:

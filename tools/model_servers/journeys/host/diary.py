@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from model_servers.core.changes import Change, Sign
-from model_servers.core.memory import Event, Memory, Pin
+from model_servers.core.memory import Event, Failure, Memory, Pin
 from model_servers.core.names import Ref, Version
 from model_servers.errors import ModelServersError
 from model_servers.journeys.host.resolve import Resolved
@@ -134,9 +134,37 @@ class Diary:
             what = "removed" if change.sign is Sign.REMOVE else self.verb
             self._note(what, change, why=change.why or change.reason)
 
-    def failed(self, change: Change, error: ModelServersError) -> None:
-        """Remember that a model could not be changed."""
-        self._note("failed", change, why=str(error))
+    def failed(
+        self,
+        change: Change,
+        error: ModelServersError,
+        *,
+        version: str | None,
+        in_history: bool,
+    ) -> None:
+        """Remember that a model could not be changed, because of *version*.
+
+        What fails alike in every round of a watch is in the history once.
+        """
+        memory, now = self.memory.read(), self.now()
+        failure = Failure(
+            version=version, why=str(error), hint=error.hint, when=now, since=now
+        ).after(memory.failures.get(change.name))
+        if in_history and failure.times == 1:
+            self._note("failed", change, why=str(error))
+        self.memory.write(memory.with_failure(change.name, failure))
+
+    def recovered(self, change: Change) -> None:
+        """Forget why a model failed, now that it is as it should be.
+
+        What failed and is held back is still to be told.
+        """
+        memory = self.memory.read()
+        failure = memory.failures.get(change.name)
+        if failure is None or change.sign is Sign.REFUSE:
+            return
+        if not memory.is_held_back(change.name, failure.version):
+            self.memory.write(memory.with_failure(change.name, None))
 
     def note(
         self, what: str, model: str, before: str | None, after: str | None, *, why: str

@@ -74,7 +74,8 @@ class Status:
         except OutsideError as error:
             return status_without_store(str(error), observed, memory, wrong)
         plan = self.sync.plan_from(observed, desired)
-        return status_of(plan, observed, memory, wrong)
+        policy = self.sync.policy
+        return status_of(plan, observed, memory, wrong, policy=policy)
 
     def _wrong(self, observed: HostState) -> Iterator[tuple[str, str]]:
         """Ask every default of ours, and yield the models that answer wrongly."""

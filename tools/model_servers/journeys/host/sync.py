@@ -121,10 +121,7 @@ class Sync:
         found = self.plan_from(observed, desired, allow=allow)
         for objection in objections(found, observed, self.policy):
             if objection.override not in allow:
-                raise RefusedError(
-                    objection.reason,
-                    hint=f"add {objection.override.value} if that is meant",
-                )
+                raise RefusedError(objection.reason, hint=objection.hint)
         return found
 
     def plan_from(
@@ -206,10 +203,16 @@ class Sync:
             self._run(change, ahead, watcher)
         except ModelServersError as error:
             watcher.failed(change, error)
-            if not isinstance(error, SoakError):
-                # A disk that is full forgets; the other models go on.
-                with suppress(ModelServersError):
-                    self.diary.failed(change, error)
+            # A disk that is full forgets; the other models go on.
+            with suppress(ModelServersError):
+                self.diary.failed(
+                    change,
+                    error,
+                    version=str(error.ref.version)
+                    if isinstance(error, WrongAnswersError)
+                    else change.after,
+                    in_history=not isinstance(error, SoakError),  # a rollback is
+                )
             return False
         self.diary.done(change)
         if change.name in resolved.lifted:
@@ -217,6 +220,7 @@ class Sync:
         wanted = resolved.desired.get(change.name)
         if isinstance(wanted, Wanted):
             self.diary.still_holds_back(change, wanted.held_back)
+        self.diary.recovered(change)
         return True
 
     def _run(self, change: Change, ahead: Ahead, watcher: Watcher) -> None:
