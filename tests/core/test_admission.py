@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from model_servers.core.admission import Admitted, Candidate, admit
+from functools import partial
+
+from model_servers.core import admission as admitting
+from model_servers.core.admission import Admitted, Candidate
+from model_servers.core.crowding import Machine
 from model_servers.core.gpus import Device, Gpus, Tenant
 from model_servers.core.placement import Ask, Misfit, Placement
 from model_servers.core.profile import Update
+
+admit = partial(admitting.admit, machine=Machine(cores=2, memory_mib=4000))
 
 ROOM = 256
 """What admission keeps free on a small device."""

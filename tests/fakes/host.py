@@ -20,6 +20,7 @@ from model_servers.adapters.mar import MarWriter
 from model_servers.adapters.model_store import LocalModelStore
 from model_servers.adapters.releases import StoredReleases
 from model_servers.core.changes import Action, Change, Plan
+from model_servers.core.crowding import Machine
 from model_servers.core.entries import Layout
 from model_servers.core.guards import Override
 from model_servers.core.host import Desired
@@ -195,6 +196,7 @@ class Host:
             model_store=self.model_store,
             archives=self.sync.archives,
             read_config=released_config.serving,
+            machine=Machine(cores=2, memory_mib=4000),
         )
         return Planning(sync=self.sync, admit=admit)
 

@@ -148,3 +148,26 @@ def test_the_plan_as_markdown_shows_the_gpus_too(ms, gpus):
     lines = captured.out.splitlines()
     assert (lines[0], lines[-1][:6]) == ("```", "plan `")
     assert lines[1].startswith("  GPU 0 Stub GPU: 9000 of 9000 MiB free")
+
+
+def test_a_plan_says_of_which_workers_a_machine_without_gpus_has_too_many(
+    ms, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1})
+    profile = json.loads((tmp_path / "sync.yaml").read_text())
+    profile["models"] = {"small": {"default": "latest", "workers": 999}}
+    (tmp_path / "sync.yaml").write_text(json.dumps(profile))
+    why = "999 workers on 2 CPU cores; more than 4 a core only wait for one another"
+
+    status, captured = ms("sync", "plan")
+    _, as_json = ms("sync", "plan", "--json")
+    _, as_markdown = ms("sync", "plan", "--format", "markdown")
+
+    assert status == 0
+    assert captured.out.splitlines()[:3] == [
+        f"  note: small@1.0.0: {why}",
+        "      hint: say fewer `workers:` for small in the host profile",
+        "",
+    ]
+    assert json.loads(as_json.out)["crowded"] == {"small@1.0.0": why}
+    assert f"note: small@1.0.0: {why}" in as_markdown.out

@@ -6,9 +6,10 @@ the models that were there before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from model_servers.core.crowding import Crew, Machine, why_crowded
 from model_servers.core.gpus import Device, Gpus, Tenant, vacated
 from model_servers.core.placement import Ask, Misfit, Placement, place, tenant
 from model_servers.core.profile import Update
@@ -29,6 +30,8 @@ class Candidate:
     """Those that must go first in any case, as a version loaded anew must."""
 
     update: Update = Update.AUTO
+    crews: tuple[Crew, ...] = ()
+    """The workers of what comes, whether they want a GPU or not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,9 @@ class Admission:
 
     decisions: Mapping[str, Admitted | Misfit] = field(default_factory=dict)
     """By model."""
+
+    crowded: Mapping[str, str] = field(default_factory=dict)
+    """By version: of what the machine has too little for its workers. They come."""
 
     uses: tuple[DeviceUse, ...] = ()
     why_no_gpu: str = ""
@@ -128,10 +134,11 @@ class _Host:
 
 
 def admit(
-    candidates: Iterable[Candidate],
+    candidates: Sequence[Candidate],
     gpus: Gpus,
     tenants: Iterable[Tenant],
     *,
+    machine: Machine,
     allow_downtime: bool = False,
 ) -> Admission:
     """Place what comes to a host, change by change, or refuse the change.
@@ -140,6 +147,7 @@ def admit(
         candidates: the changes, in the order in which they will be done.
         gpus: what the host has.
         tenants: the versions that are registered now, and use GPUs.
+        machine: what the host has beside GPUs.
         allow_downtime: a person has agreed that a model does not answer for a while.
     """
     host = _Host(gpus, {(one.name, one.version): one for one in tenants}).noted()
@@ -149,6 +157,7 @@ def admit(
         decisions[candidate.name], host = _decided(candidate, host, allow_downtime)
     return Admission(
         decisions=decisions,
+        crowded=dict(_crowded(candidates, decisions, gpus, machine)),
         uses=tuple(
             DeviceUse(
                 device=device,
@@ -159,6 +168,22 @@ def admit(
         ),
         why_no_gpu="" if gpus.devices else gpus.why_none,
     )
+
+
+def _crowded(
+    candidates: Iterable[Candidate],
+    decisions: Mapping[str, Admitted | Misfit],
+    gpus: Gpus,
+    machine: Machine,
+) -> Iterator[tuple[str, str]]:
+    """Yield the versions that come without a GPU, and are too much for the machine."""
+    for candidate in candidates:
+        if isinstance(decisions[candidate.name], Misfit):
+            continue
+        for crew in candidate.crews:
+            is_on_cpu = not (crew.wants_gpu and gpus.devices)
+            if is_on_cpu and (why := why_crowded(crew, machine)):
+                yield f"{candidate.name}@{crew.version}", why
 
 
 def _decided(

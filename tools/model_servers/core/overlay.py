@@ -18,16 +18,17 @@ Overlay = Mapping[str, Any]
 
 DEVICE_IDS = "deviceIds"
 DEVICE_TYPE = "deviceType"
+WORKERS = "minWorkers"
 
 _KEYS = {
-    "workers": ("minWorkers", "maxWorkers"),
+    "workers": (WORKERS, "maxWorkers"),
     "batch_size": ("batchSize",),
     "max_batch_delay_ms": ("maxBatchDelay",),
     "device": (DEVICE_TYPE,),
     "device_ids": (DEVICE_IDS,),
 }
 
-_WORKERS = frozenset(_KEYS["workers"])
+_ONLY_WORKERS = frozenset(_KEYS["workers"])
 """What TorchServe can change while a version serves; all else is read at its load."""
 
 _EXPONENT_ONLY = re.compile(r"-?[0-9]+e.*")
@@ -92,7 +93,7 @@ def changes_only_workers(before: Overlay, after: Overlay) -> bool:
     changed = {
         key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
     }
-    return changed <= _WORKERS <= before.keys() & after.keys()
+    return changed <= _ONLY_WORKERS <= before.keys() & after.keys()
 
 
 def with_overlay(config: Mapping[str, Any], overlay: Overlay) -> str:

@@ -29,7 +29,12 @@ from model_servers.core.host import (
     Wanted,
 )
 from model_servers.core.names import Ref, Version
-from model_servers.core.overlay import Overlay, changes_only_workers, differences
+from model_servers.core.overlay import (
+    WORKERS,
+    Overlay,
+    changes_only_workers,
+    differences,
+)
 from model_servers.core.profile import Update
 from model_servers.core.release import Release
 
@@ -277,8 +282,8 @@ class _Planner(_Comparison):
             yield Register(ref)
         elif not served.is_ready:
             yield Revive(ref)
-        elif served.workers != overlay.get("minWorkers", served.workers):
-            yield Scale(ref, overlay["minWorkers"])
+        elif served.workers != overlay.get(WORKERS, served.workers):
+            yield Scale(ref, overlay[WORKERS])
         is_same = installed is not None and installed.sha256 == release.archive.sha256
         is_proven = is_same and installed is not None and installed.answered
         if not is_proven or not (served and served.is_ready):

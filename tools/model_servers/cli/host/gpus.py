@@ -11,11 +11,11 @@ from model_servers.core.placement import Misfit, Placement
 
 
 def admission_text(found: Admission) -> str:
-    """Write the memory of each device, where versions go, and what is refused.
+    """Write the memory of each device, where versions go, what is refused or crowded.
 
     Nothing for a plan that wants no GPU on a host that has one.
     """
-    return "\n".join([*_devices(found), *_models(found)])
+    return "\n".join([*_devices(found), *_models(found), *_crowded(found)])
 
 
 def admission_mapping(found: Admission) -> dict[str, Any]:
@@ -80,6 +80,13 @@ def _models(found: Admission) -> Iterator[str]:
         for version, placement in one.placements.items():
             if placement.device_ids:
                 yield f"  {name}@{version} {_placement(placement)}"
+
+
+def _crowded(found: Admission) -> Iterator[str]:
+    for ref, why in found.crowded.items():
+        yield f"  note: {ref}: {why}"
+        name = ref.partition("@")[0]
+        yield f"      hint: say fewer `workers:` for {name} in the host profile"
 
 
 def _placement(one: Placement) -> str:

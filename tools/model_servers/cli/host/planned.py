@@ -29,6 +29,7 @@ def show(found: Planned, *, server: str, form: str) -> None:
     if form == "json":
         mapping = report.plan_mapping(found.plan, notices=notices)
         mapping["gpus"] = admission_mapping(found.admission)
+        mapping["crowded"] = dict(found.admission.crowded)
         print(json.dumps(mapping, indent=2), flush=True)
         return
     about_gpus = admission_text(found.admission)

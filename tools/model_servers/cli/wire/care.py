@@ -51,7 +51,7 @@ class _Probe:
 
 def planning(host: HostProfile, journey: Sync) -> Planning:
     """Give the planning of what a sync journey does, within this machine's GPUs."""
-    from model_servers.adapters import released_config
+    from model_servers.adapters import capacity, released_config
     from model_servers.journeys.host.admission import Admit
     from model_servers.journeys.host.planning import Planning
 
@@ -62,6 +62,7 @@ def planning(host: HostProfile, journey: Sync) -> Planning:
             model_store=journey.model_store,
             archives=journey.archives,
             read_config=released_config.serving,
+            machine=capacity.machine(),
             headroom_mib=host.policy.memory_headroom_mib,
         ),
     )

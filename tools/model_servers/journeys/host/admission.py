@@ -9,11 +9,12 @@ from typing import Protocol
 
 from model_servers.core import admission
 from model_servers.core.admission import Admission, Admitted, Candidate
+from model_servers.core.crowding import Crew, Machine
 from model_servers.core.entries import layout_of
 from model_servers.core.gpus import HEADROOM_MIB, Gpus, visible
 from model_servers.core.host import Desired, HostState, Refusal, ServedVersion, Wanted
 from model_servers.core.names import Ref
-from model_servers.core.overlay import DEVICE_IDS, changes_only_workers
+from model_servers.core.overlay import DEVICE_IDS, WORKERS, changes_only_workers
 from model_servers.core.placement import (
     CONTEXT_MIB,
     Ask,
@@ -57,6 +58,7 @@ class Admit:
     model_store: ModelStore
     archives: Archives
     read_config: ReadConfig
+    machine: Machine
     headroom_mib: int = HEADROOM_MIB
     context_mib: int = CONTEXT_MIB
 
@@ -74,7 +76,7 @@ class Admit:
         Raises:
             OutsideError: the store does not answer.
         """
-        if not any(_coming(one, observed) for one in desired.values()):
+        if not any(_changing(one, observed) for one in desired.values()):
             return desired, Admission()
         gpus = self._gpus(observed)
         registered = list(self._registered(observed)) if gpus.devices else []
@@ -99,10 +101,11 @@ class Admit:
                 tenant_seen(one, gpus, pids=served.pids, device_ids=served.device_ids)
                 for one, served in registered
             ],
+            machine=self.machine,
             allow_downtime=allow_downtime,
         )
         return {
-            name: _admitted(one, asked[name], found.decisions[name])
+            name: _admitted(one, asked[name], found.decisions[name], observed)
             for name, one in desired.items()
         }, found
 
@@ -176,40 +179,35 @@ class Admit:
             return Candidate(name=name, goes=tuple(served))
         if isinstance(wanted, Refusal):
             return wanted
-        coming = _coming(wanted, observed)
+        changing = _changing(wanted, observed)
         try:
             asks = [
-                self._ask(release, wanted, observed, context_mib) for release in coming
+                (release, self._serving(release, wanted, observed))
+                for release in changing
             ]
         except RefusedError as error:
             return Refusal(reason=str(error), hint=error.hint)
         kept = {str(release.ref.version) for release in wanted.releases}
-        anew = {str(release.ref.version) for release in coming}
+        anew = {str(release.ref.version) for release in changing}
         return Candidate(
             name=name,
-            comes=tuple(asked for asked in asks if asked is not None),
+            comes=tuple(
+                asked
+                for release, serving in asks
+                if (asked := _ask(release, serving, wanted, observed, context_mib))
+            ),
+            crews=tuple(Crew.of(release, serving) for release, serving in asks),
             goes=tuple(version for version in served if version not in kept),
             goes_before=tuple(version for version in served if version in anew),
             update=wanted.update,
         )
 
-    def _ask(
-        self, release: Release, wanted: Wanted, observed: HostState, context_mib: int
-    ) -> Ask | None:
-        """Read what a version's own model config asks, and this host's profile.
-
-        ``deviceIds`` of a model count where there are GPUs; a host that is given some
-        has to have them.
-        """
-        asked = ask(
-            release.ref.name,
-            str(release.ref.version),
-            self._released(release, observed).with_overlay(wanted.overlay),
-            archive_bytes=release.archive.size_bytes,
-            context_mib=context_mib,
-        )
-        must_be_gpu = DEVICE_IDS in wanted.overlay
-        return replace(asked, must_be_gpu=True) if asked and must_be_gpu else asked
+    def _serving(
+        self, release: Release, wanted: Wanted, observed: HostState
+    ) -> Serving:
+        """Read what a version's own model config asks, and this host's profile."""
+        released = self._released(release, observed)
+        return released.with_overlay(wanted.overlay)
 
     def _released(self, release: Release, observed: HostState) -> Serving:
         """Read a version's own model config: from the disk if it is here."""
@@ -227,11 +225,44 @@ class Admit:
             raise RefusedError(reason, hint=error.hint) from error
 
 
-def _coming(wanted: Wanted | Refusal, observed: HostState) -> list[Release]:
-    """Give the releases that are to be registered, or loaded anew."""
+def _ask(
+    release: Release,
+    serving: Serving,
+    wanted: Wanted,
+    observed: HostState,
+    context_mib: int,
+) -> Ask | None:
+    """Say what a version asks of GPUs, if anything.
+
+    ``deviceIds`` of a model count where there are GPUs; a host that is given some has
+    to have them. A version that only gets more workers stays on the GPUs that it has.
+    """
+    asked = ask(
+        release.ref.name,
+        str(release.ref.version),
+        serving,
+        archive_bytes=release.archive.size_bytes,
+        context_mib=context_mib,
+    )
+    if asked is None:
+        return None
+    if not _comes(release, wanted, observed):
+        served = observed.find(release.ref)
+        if served is None or served.device == "cpu":
+            return None
+        return replace(asked, device_ids=served.device_ids or asked.device_ids)
+    return replace(asked, must_be_gpu=asked.must_be_gpu or DEVICE_IDS in wanted.overlay)
+
+
+def _changing(wanted: Wanted | Refusal, observed: HostState) -> list[Release]:
+    """Give the releases that are to be registered, loaded anew, or get more workers."""
     if isinstance(wanted, Refusal):
         return []
-    return [one for one in wanted.releases if _comes(one, wanted, observed)]
+    return [
+        one
+        for one in wanted.releases
+        if _comes(one, wanted, observed) or _grows(one, wanted, observed)
+    ]
 
 
 def _comes(release: Release, wanted: Wanted, observed: HostState) -> bool:
@@ -246,10 +277,18 @@ def _comes(release: Release, wanted: Wanted, observed: HostState) -> bool:
     )
 
 
+def _grows(release: Release, wanted: Wanted, observed: HostState) -> bool:
+    """Say whether a version that goes on serving gets more workers."""
+    served = observed.find(release.ref)
+    workers = wanted.overlay.get(WORKERS)
+    return served is not None and workers is not None and workers > served.workers
+
+
 def _admitted(
     wanted: Wanted | Refusal,
     asked: Candidate | Refusal,
     decision: Admitted | Misfit,
+    observed: HostState,
 ) -> Wanted | Refusal:
     if isinstance(asked, Refusal):
         return asked
@@ -260,7 +299,8 @@ def _admitted(
     placed = {
         release.ref: {DEVICE_IDS: list(placement.device_ids)}
         for release in wanted.releases
-        if (placement := decision.placements.get(str(release.ref.version)))
+        if _comes(release, wanted, observed)
+        and (placement := decision.placements.get(str(release.ref.version)))
         and placement.device_ids
     }
     update = Update.RESOURCE if decision.old_goes_first else wanted.update
