@@ -74,10 +74,34 @@ def test_nothing_is_released_into_a_store_that_overwrites(
     assert list(store.keys("")) == ["index.json"]
 
 
-def test_a_store_that_is_not_there_is_the_outsides_failure(
-    capsys: pytest.CaptureFixture[str],
+def test_a_folder_that_is_not_there_is_told_with_how_to_make_it_and_not_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = main(["store", "doctor", "--store", "file:///dev/null"])
+    store = tmp_path / "not there"
+
+    status = main(["store", "doctor", "--store", store.as_uri()])
+
+    err = capsys.readouterr().err
+    assert status == 3
+    assert f"ms: there is no store in {store}\n" in err
+    assert err.endswith(f"; if it is to be a new one, mkdir -p '{store}'\n")
+    assert not store.exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("file:///dev/null", "ms: /dev/null is no folder\nhint: correct --store"),
+        (
+            f"file:///{'a' * 300}",
+            "File name too long\nhint: check that the folder exists",
+        ),
+    ],
+)
+def test_what_can_be_no_store_is_the_outsides_failure(
+    url: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status = main(["store", "doctor", "--store", url])
 
     assert status == 3
-    assert "hint: check that the folder exists" in capsys.readouterr().err
+    assert told in capsys.readouterr().err

@@ -253,11 +253,35 @@ def test_diff_with_the_merge_base_is_for_programs_too(ms, root):
 
 
 def test_diff_of_a_new_model_is_all_new(ms, root, store):
+    make(root, "other")
+    assert ms("publish", "other", *store)[0] == 0
+
     status, out, _ = ms("diff", "tiny", *store)
 
     assert status == 0
     assert out.startswith(f"tiny 1.0.0  (no version is released in {store[1]})\n  + ")
     assert "\n  ~ the shared handler, " in out
+
+
+def test_a_folder_that_is_not_there_is_no_store_without_releases(ms, root, tmp_path):
+    gone = tmp_path / "gone"
+    flags = ["--store", gone.as_uri()]
+    told = f"there is no store in {gone}"
+
+    refused = [
+        ms("diff", "tiny", *flags),
+        ms("promote", "tiny", "1.0.0", "stable", *flags),
+        ms("yank", "tiny", "1.0.0", "--reason", "wrong", *flags),
+    ]
+    validated = ms("validate", "tiny", *flags)
+    bumped = ms("bump", "tiny", *flags)
+
+    assert [(status, told in err) for status, _, err in refused] == [(3, True)] * 3
+    assert (validated[0], bumped[0]) == (0, 0)
+    assert f"note: versions are not checked: {told}" in validated[2]
+    assert f"note: released versions are not looked at: {told}" in bumped[2]
+    assert not gone.exists()
+    assert ms("publish", "tiny", *flags)[0] == 0
 
 
 def test_diff_needs_something_to_compare_with(ms, root):

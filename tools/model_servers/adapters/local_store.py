@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -219,11 +220,22 @@ class LocalStore:
         self.delete(leftover.handle)
 
     def _check_there(self) -> None:
-        if not self._is_new and not self._root.is_dir():
+        if self._is_new:
+            return
+        with _outside(self.address):
+            is_folder, is_there = self._root.is_dir(), self._root.exists()
+        if is_folder:
+            return
+        if is_there:
             raise OutsideError(
-                f"there is no store in {self._root}",
-                hint="mount the folder, or correct --store, or the profile's store:",
+                f"{self._root} is no folder",
+                hint="correct --store, or the profile's store:",
             )
+        raise OutsideError(
+            f"there is no store in {self._root}",
+            hint="mount the folder, or correct --store, or the profile's store:; "
+            f"if it is to be a new one, mkdir -p {shlex.quote(str(self._root))}",
+        )
 
     def _files(self, prefix: str) -> Iterator[str]:
         start = self._root / prefix.rpartition("/")[0]

@@ -70,7 +70,9 @@ def promote(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     if settings.store is None:
         say(f"note: without --store nobody knows whether {ref} is released")
     else:
-        at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+        at = wire.store(
+            settings.store, endpoint_url=settings.endpoint_url, is_new=False
+        )
         wire.channels(at).refuse_bad([ref])
     old = promoting.promote(
         wire.model_texts(settings),

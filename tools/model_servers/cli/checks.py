@@ -76,7 +76,7 @@ def _released_names(settings: Settings) -> Collection[str]:
     """Name what is released, as far as anybody can tell."""
     if settings.store is None:
         return ()
-    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url, is_new=False)
     try:
         index = wire.catalog(at).read()
     except OutsideError:
@@ -97,7 +97,9 @@ def _of_versions(
 ) -> list[Finding]:
     """Compare versions with the store, or with where the branch began."""
     if settings.store is not None and names:
-        at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+        at = wire.store(
+            settings.store, endpoint_url=settings.endpoint_url, is_new=False
+        )
         lookup = versions.in_store(wire.releases(at), address=at.address)
         try:
             return _found(names, settings, lookup)

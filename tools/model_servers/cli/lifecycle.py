@@ -121,7 +121,7 @@ def _versions(
             )
         say("note: without --store nobody knows whether it is released")
         return named
-    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url, is_new=False)
     released = wire.releases(at).versions(options.model)
     wanted = named or [one for one in released if one != replacement]
     asked = [*wanted, *([] if replacement is None else [replacement])]

@@ -30,5 +30,5 @@ def add(commands: Commands) -> None:
 
 def doctor(options: argparse.Namespace, settings: Settings) -> ExitStatus:
     """Show what the store enforces, what a release needs of it, and the fix."""
-    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url, is_new=False)
     return show(examine(at), as_json=options.json)

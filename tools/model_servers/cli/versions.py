@@ -114,7 +114,7 @@ def _released(name: str, settings: Settings) -> list[Version]:
     """List the released versions, as far as anybody can tell."""
     if settings.store is None:
         return []
-    at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+    at = wire.store(settings.store, endpoint_url=settings.endpoint_url, is_new=False)
     try:
         return wire.releases(at).versions(name)
     except OutsideError as error:
@@ -139,7 +139,9 @@ def diff(options: argparse.Namespace, settings: Settings) -> ExitStatus:
             found = versions.against_base(build, options.model, past)
             origin = past.origin
     else:
-        at = wire.store(settings.store, endpoint_url=settings.endpoint_url)
+        at = wire.store(
+            settings.store, endpoint_url=settings.endpoint_url, is_new=False
+        )
         found = versions.against_releases(build, options.model, wire.releases(at))
         origin = f"released in {at.address}"
     if options.json:
