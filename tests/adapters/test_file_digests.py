@@ -99,8 +99,12 @@ def test_bytes_in_memory_have_the_digests_of_a_file(tmp_path):
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    with pytest.raises(OutsideError, match=r"none cannot be read: No such file"):
+    with pytest.raises(
+        OutsideError, match=r"none cannot be read: No such file"
+    ) as caught:
         digest_file(tmp_path / "none")
+
+    assert caught.value.hint == "check that it is there and can be read"
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -163,3 +163,25 @@ def test_the_last_failure_of_the_model_is_remembered(soaking: Host) -> None:
     )
     assert memory.is_held_back("cat", "1.10.0")
     assert [one.what for one in soaking.memory.events()] == ["changed", "rolled back"]
+
+
+def test_with_no_version_to_go_back_to_the_next_command_is_told(soaking: Host) -> None:
+    answer = _after(4)
+
+    def answer_alone(request: Request) -> tuple[int, bytes]:
+        status, body = answer(request)
+        if status != 200:
+            soaking.server.kill_workers("cat", "1.0.0")
+        return status, body
+
+    soaking.server.script("cat-1.10.0", answer=answer_alone)
+    before = len(soaking.memory.events())
+
+    message = _fails(soaking)
+
+    failure = soaking.memory.read().failures["cat"]
+    assert soaking.server.default("cat") == "1.10.0"
+    assert failure.hint == "`ms sync rollback cat` loads the version before"
+    assert [(one.what, one.why) for one in soaking.memory.events()[before:]] == [
+        ("failed", message)
+    ]

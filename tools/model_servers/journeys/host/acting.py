@@ -195,7 +195,10 @@ class Acting:
             time.sleep(min(_SOAK_POLL_S, seconds))
             reason = self._why_bad(ref, pids, before)
             if reason:
-                raise SoakError(f"{ref} did worse after the switch: {reason}")
+                raise SoakError(
+                    f"{ref} did worse after the switch: {reason}",
+                    hint=f"`ms sync rollback {ref.name}` loads the version before",
+                )
 
     def _why_bad(self, ref: Ref, pids: tuple[int, ...], before: Counts | None) -> str:
         served = self.loading.described(ref)

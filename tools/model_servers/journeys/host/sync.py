@@ -211,7 +211,7 @@ class Sync:
                     version=str(error.ref.version)
                     if isinstance(error, WrongAnswersError)
                     else change.after,
-                    in_history=not isinstance(error, SoakError),  # a rollback is
+                    in_history=not isinstance(error, SoakError),  # it is already
                 )
             return False
         self.diary.done(change)
@@ -301,6 +301,10 @@ class Sync:
         new = Ref(change.name, Version.parse(str(change.after)))
         old = self._answers_beside(change)
         if old is None:
+            with suppress(ModelServersError):  # a disk that is full forgets
+                self.diary.note(
+                    "failed", new.name, change.before, change.after, why=str(error)
+                )
             return error
         self.diary.hold_back(new, keeps=old.version, why=str(error))
         self.server.set_default(old)
