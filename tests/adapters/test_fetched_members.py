@@ -224,6 +224,64 @@ def test_large_files_share_their_bytes_with_the_tree(
     assert weights.stat().st_mode & 0o777 == 0o444
 
 
+_LARGE = bytes(2**20) + b"1" * 2**20
+"""Two segments."""
+
+
+def _of_one_weight(version: str) -> Blob:
+    ref = Ref.parse(f"tiny@{version}")
+    manifest = f'{{"model": {{}}, "version": "{version}"}}'.encode()
+    contents = {"weights.bin": _LARGE, "MAR-INF/MANIFEST.json": manifest}
+    return by_hand(ref, contents, segment=2**20)
+
+
+def _weights(root: Path, blob: Blob) -> Path:
+    trees = root / ".model-servers" / "trees"
+    return trees / blob.release.archive.sha256 / "weights.bin"
+
+
+def _written_to(file: Path) -> None:
+    """Let somebody write into a file, a second after all that was verified."""
+    file.chmod(0o644)
+    with file.open("r+b") as stream:
+        stream.write(b"rot")
+    later_ns = file.stat().st_mtime_ns + 10**9
+    os.utime(file, ns=(later_ns, later_ns))
+
+
+def test_a_large_file_that_somebody_has_written_to_is_not_shared(
+    model_store: LocalModelStore, root: Path
+) -> None:
+    first, second = _of_one_weight("1.0.0"), _of_one_weight("1.0.1")
+    install(model_store, first)
+    _written_to(_weights(root, first))
+
+    install(model_store, second)
+
+    assert (root / "tiny-1.0.1" / "weights.bin").read_bytes() == _LARGE
+    # The segment that is right still is not fetched.
+    assert 2**20 <= sum(size for _, size in second.ranges) < 2**20 + 4096
+
+
+@pytest.mark.parametrize("spoilt", [0, 1])
+def test_what_one_tree_has_spoilt_another_one_gives(
+    model_store: LocalModelStore, root: Path, spoilt: int
+) -> None:
+    blobs = [_of_one_weight("1.0.0"), _of_one_weight("1.0.1")]
+    for blob in blobs:
+        install(model_store, blob)
+    weights = _weights(root, blobs[spoilt])
+    weights.unlink()  # as if the two shared no bytes
+    weights.write_bytes(_LARGE)
+    _written_to(weights)
+    third = _of_one_weight("1.0.2")
+
+    install(model_store, third)
+
+    assert (root / "tiny-1.0.2" / "weights.bin").read_bytes() == _LARGE
+    assert sum(size for _, size in third.ranges) < 4096
+
+
 def test_real_archives_cut_large_members_into_segments(
     model_store: LocalModelStore, root: Path, make_blob: Callable[..., Blob]
 ) -> None:

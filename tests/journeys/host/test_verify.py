@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from fakes.small_host import Host
+from model_servers.adapters import copying
 from model_servers.adapters.trees import LocalTrees
 from model_servers.core.entries import Layout
 from model_servers.core.names import Ref
@@ -187,6 +188,28 @@ def test_a_missing_file_is_brought_back(host: Host) -> None:
     assert verify(host).unmended == []
 
     assert file.is_file()
+
+
+def test_what_was_mended_is_shared_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cat = host.release(CAT_1)
+    file = tree(host, cat) / member(cat, "checkpoint.pt")
+    rot(file)
+    later_ns = file.stat().st_mtime_ns + 10**9
+    os.utime(file, ns=(later_ns, later_ns))
+    verify(host)
+    host.publish(Ref.parse("cat@3.0.0"), files={"checkpoint.pt": file.read_bytes()})
+    shared: list[Path] = []
+    share = copying.share
+    monkeypatch.setattr(
+        copying, "share", lambda *files: (shared.append(files[0]), share(*files))
+    )
+
+    host.install(Ref.parse("cat@3.0.0"))
+
+    mended = {tree(host, host.release(ref)) / file.name for ref in (CAT_1, CAT_2)}
+    assert mended & set(shared)
 
 
 def test_looking_changes_nothing(host: Host) -> None:

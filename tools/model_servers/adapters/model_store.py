@@ -20,7 +20,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
@@ -44,7 +44,7 @@ from model_servers.core.golden import GoldenCase
 from model_servers.core.host import Installed
 from model_servers.core.names import Ref
 from model_servers.core.overlay import Overlay
-from model_servers.core.release import Release
+from model_servers.core.release import Release, ReleasedMember
 from model_servers.core.spec import Serving
 from model_servers.errors import ModelServersError, OutsideError, RefusedError
 from model_servers.ports import NO_OVERLAY, Chunks, OnBytes
@@ -120,11 +120,15 @@ class LocalModelStore:
         """Say how many bytes of *release* no tree on this host has."""
         if (self._trees / release.archive.sha256).is_dir():
             return 0
-        members = self._local_members()
+        here = {
+            member.sha256
+            for _, other in self._records()
+            for member in other.archive.members
+        }
         parts = [
             part
             for member in release.archive.members
-            if member.sha256 not in members
+            if member.sha256 not in here
             for part in member.segments
         ]
         return missing_bytes(parts, self._local_segments())
@@ -302,13 +306,19 @@ class LocalModelStore:
             if release is not None and tree.is_dir():
                 yield tree, release
 
-    def _local_members(self) -> dict[str, Path]:
-        """Find the members that trees of this host hold, by their digest."""
-        return {
-            member.sha256: tree / member.path
-            for tree, release in self._records()
-            for member in release.archive.members
-        }
+    def _shareable(self, members: Sequence[ReleasedMember]) -> dict[str, Path]:
+        """Find those of *members* that a tree of this host holds whole, by digest."""
+        wanted = {one.sha256 for one in members}
+        found: dict[str, Path] = {}
+        for tree, release in self._records():
+            recorded_ns = tree.with_suffix(".json").stat().st_mtime_ns
+            for one in release.archive.members:
+                file, is_missing = tree / one.path, one.sha256 in wanted - found.keys()
+                if is_missing and tree_files.is_whole(
+                    file, one, recorded_ns=recorded_ns
+                ):
+                    found[one.sha256] = file
+        return found
 
     def _local_segments(self) -> dict[str, Place]:
         places: dict[str, Place] = {}
@@ -328,12 +338,8 @@ class LocalModelStore:
         Interrupted, verified segments stay in the partial tree and are used again.
         """
         partial = tree.with_name(f".partial-{tree.name}")
-        local, members = self._local_members(), release.archive.members
-        shared = {
-            one.sha256: local[one.sha256]
-            for one in members
-            if one.sha256 in local and tree_files.is_whole(local[one.sha256], one)
-        }
+        members = release.archive.members
+        shared = self._shareable(members)
         brought = [member for member in members if member.sha256 not in shared]
         files = delta.Files(lengths={str(partial / m.path): m.length for m in brought})
         self._trees.mkdir(parents=True, exist_ok=True)

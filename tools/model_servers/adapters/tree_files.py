@@ -63,12 +63,22 @@ def reading(tree: Path) -> Iterator[None]:
         ) from error
 
 
-def is_whole(file: Path, member: ReleasedMember) -> bool:
-    """Say whether a file is a member still; of a large one, only by its size."""
+def is_whole(file: Path, member: ReleasedMember, *, recorded_ns: int) -> bool:
+    """Say whether a file is a member still; a large one is not read for that.
+
+    Args:
+        file: in a tree.
+        member: what it was once verified to be.
+        recorded_ns: when the tree's record was written, after all of its files;
+            somebody has written to a file that is newer.
+    """
     try:
-        if file.stat().st_size != member.length:
+        found = file.stat()
+        if found.st_size != member.length:
             return False
-        return member.length >= _LARGE_BYTES or _sha256(file) == member.sha256
+        if member.length >= _LARGE_BYTES:
+            return found.st_mtime_ns <= recorded_ns
+        return _sha256(file) == member.sha256
     except OSError:
         return False
 

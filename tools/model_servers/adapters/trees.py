@@ -154,6 +154,8 @@ class LocalTrees:
                 for member in members:
                     _take_place(partial / member.path, tree / member.path)
                     self._share(release, member.path, member.length)
+            # What was mended is newer than the record, and is not shared until then.
+            self.record(release)
             shutil.rmtree(partial, ignore_errors=True)
             for ref, packed in self._archives.all().items():
                 if Layout.MAR.entry(ref) in rotten:
