@@ -10,7 +10,7 @@ from model_servers.core.boot import boot_config, load_models
 from model_servers.core.changes import Change, Plan, Sign
 from model_servers.core.guards import Objection, Override, objections
 from model_servers.core.host import HostState, Installed, ServedVersion
-from model_servers.core.memory import Event, Memory, Pin, version_before
+from model_servers.core.memory import Event, Failure, Memory, Pin, version_before
 from model_servers.core.names import Ref, Version
 from model_servers.core.profile import Policy
 from model_servers.core.soak import Counts, counts_of, why_worse
@@ -30,6 +30,12 @@ MEMORY = Memory(
     },
     generations={"s3://bucket": {"stable": 4}},
     served={"cat": ("1.0", "1.1")},
+    failures={
+        "cat": Failure(
+            version="1.1", why="slow", hint="", when="b", since="a", times=2
+        ),
+        "dog": Failure(version=None, why="busy", hint="wait", when="a", since="a"),
+    },
 )
 
 
@@ -77,13 +83,30 @@ def test_a_version_that_failed_is_held_back_until_any_other_is_wanted():
     assert not failed.is_lifted_by(Version.parse("1.1"))
 
 
-def test_an_event_is_one_line():
-    event = Event(
-        when="t", who="w", what="failed", model="m", before=None, after="1", why="a\nb"
-    )
+EVENT = Event(
+    when="t", who="w", what="failed", model="m", before=None, after="1", why="a\nb"
+)
 
-    assert "\n" not in event.to_line()
-    assert Event.from_line(event.to_line()) == event
+
+def test_an_event_is_one_line():
+    assert "\n" not in EVENT.to_line()
+    assert Event.from_line(EVENT.to_line()) == EVENT
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "3",
+        "[]",
+        '{"when": "t"}',
+        EVENT.to_line().replace('"m"', "3"),
+        EVENT.to_line().replace('"m"', "null"),
+    ],
+)
+def test_what_is_no_event_is_refused(line):
+    with pytest.raises(ValueError, match=r"."):
+        Event.from_line(line)
 
 
 def moved(before, after, what="changed"):

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -217,8 +217,8 @@ class Host:
     def stop(self) -> None:
         self._running.close()
 
-    def wants(self, version: str) -> None:
-        """Write the profile: the version of the model that it should serve."""
+    def wants(self, version: str | Mapping[str, object]) -> None:
+        """Write the profile: the version of the model, or all that it says of it."""
         document = {
             "schema": 1,
             "store": self.store,
@@ -278,7 +278,7 @@ class Host:
 
 
 @contextmanager
-def running(host: Host, *, wants: str) -> Iterator[Host]:
+def running(host: Host, *, wants: str | Mapping[str, object]) -> Iterator[Host]:
     """Have a host serve a version, for as long as the block takes."""
     host.start()
     try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from fakes.host import Host
+from fakes.host import Host, Models
+from journeys.host.failing import failure
 from model_servers.adapters.entries import why_unusable
 from model_servers.core.entries import Layout
 from model_servers.core.names import Ref
@@ -80,3 +81,42 @@ def test_what_cannot_be_loaded_any_more_is_laid_out_anew(host: Host) -> None:
 
     assert host.state() == {"cat": ("1.0.0", ["1.0.0"])}
     assert why_unusable(host.root, CAT_1, host.layout) == ""
+
+
+def test_more_workers_that_do_not_come_leave_those_that_answer(host: Host) -> None:
+    def asking(workers: int) -> Models:
+        return {"cat": {"default": "1.0.0", "workers": workers}}
+
+    def has_room_for_one(method: str) -> None:
+        if host.server.calls[-1] == ("scale", "cat", "1.0.0", "3"):
+            host.server.kill_workers("cat", "1.0.0")
+
+    host.apply(asking(1))
+    host.server.after_call = has_room_for_one
+    host.server.calls.clear()
+
+    for _ in range(2):
+        assert "was not ready within" in failure(host, asking(3))
+        for _ in range(3):  # until the worker is there
+            host.server.describe("cat")
+
+    up, down = (("scale", "cat", "1.0.0", count) for count in "31")
+    assert host.server.calls == [up, down, up, down]
+    host.server.after_call = lambda method: None
+    host.apply(asking(3))
+    assert host.server.describe("cat")[0].workers == 3
+
+
+def test_an_old_word_of_a_worker_does_not_stop_more_of_them(host: Host) -> None:
+    wanted: Models = {"cat": {"default": "1.0.0", "workers": 1}}
+    host.apply(wanted)
+    (running,) = (
+        host.server.temp.glob("models/*")
+        if (host.layout is Layout.MAR)
+        else [host.root / "cat-1.0.0"]
+    )
+    (running / "load-error.txt").write_text("no GPU")
+
+    host.apply({"cat": {"default": "1.0.0", "workers": 2}})
+
+    assert host.server.describe("cat")[0].workers == 2

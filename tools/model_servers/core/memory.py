@@ -266,9 +266,14 @@ class Event:
             ValueError: it is no event.
         """
         try:
-            return cls(**json.loads(line))
+            event = cls(**json.loads(line))
         except TypeError as error:
             raise ValueError(f"it is no event: {error}") from error
+        may_lack = ("before", "after")
+        for key, value in asdict(event).items():
+            if not isinstance(value, str) and not (key in may_lack and value is None):
+                raise ValueError(f"it is no event: {key} is {value!r}")
+        return event
 
 
 _MOVES = frozenset({"changed", "rolled back"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -115,8 +116,7 @@ class Acting:
                 self.server.scale(ref.name, str(ref.version), workers)
                 self.loading.await_ready(ref)
             case Scale(ref=ref, workers=workers):
-                self.server.scale(ref.name, str(ref.version), workers)
-                self.loading.await_ready(ref)
+                self._scale(ref, workers)
             case Probe(ref=ref):
                 self.probe(ref, watcher)
             case SetDefault(ref=ref):
@@ -178,6 +178,24 @@ class Acting:
             on_bytes=lambda _: None,
             overlay=action.overlay,
         )
+
+    def _scale(self, ref: Ref, workers: int) -> None:
+        """Give a version more or fewer workers; those before if more do not come.
+
+        Left with workers that cannot start, it would be taken for one that does not
+        answer, and all of them be started anew.
+        """
+        name, version = ref.name, str(ref.version)
+        before = self.loading.described(ref).workers
+        self.model_store.clear_load_error(ref)
+        self.server.scale(name, version, workers)
+        try:
+            self.loading.await_ready(ref)
+        except OutsideError:
+            if before < workers:
+                with suppress(OutsideError):
+                    self.server.scale(name, version, before)
+            raise
 
     def _soak(self, ref: Ref, seconds: float) -> None:
         """Watch a new default: its workers, its golden requests, the errors of all.
