@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 
 from fakes.host import Host, Models
 from journeys.host.failing import failure
 from model_servers.adapters.entries import why_unusable
 from model_servers.core.entries import Layout
+from model_servers.core.host import ServedVersion
 from model_servers.core.names import Ref
 from model_servers.core.plan import Probe, Register, Revive
 
@@ -27,6 +30,42 @@ def test_dead_workers_are_started_anew_and_asked_again(host: Host) -> None:
         ("scale", "cat", "1.0.0", "1"),
     ]
     assert not host.plan({"cat": "1.0.0"})[0]
+
+
+def _one_of_two_answers(host: Host, until: Callable[[], bool]) -> None:
+    """Let one worker be seen to start, until something happens."""
+    host.apply({"cat": {"default": "1.0.0", "workers": 2}})
+    describe = host.server.describe
+
+    def seen(name: str) -> tuple[ServedVersion, ...]:
+        found = describe(name)
+        return found if until() else tuple(replace(x, workers_ready=1) for x in found)
+
+    host.server.describe = seen  # type: ignore[method-assign]
+    host.server.calls.clear()
+
+
+def test_workers_that_answer_do_not_end_for_one_that_torchserve_starts_again(
+    host: Host,
+) -> None:
+    started_s = host.clock.now_s + 20
+    _one_of_two_answers(host, lambda: host.clock.now_s > started_s)
+
+    recorder = host.apply({"cat": {"default": "1.0.0", "workers": 2}})
+
+    assert recorder.started == [Revive(CAT_1), Probe(CAT_1)]
+    assert host.server.calls == []
+
+
+def test_a_worker_that_torchserve_has_given_up_comes_with_all_others(
+    host: Host,
+) -> None:
+    none_left = ("scale", "cat", "1.0.0", "0")
+    _one_of_two_answers(host, lambda: none_left in host.server.calls)
+
+    host.apply({"cat": {"default": "1.0.0", "workers": 2}})
+
+    assert host.server.calls == [none_left, ("scale", "cat", "1.0.0", "2")]
 
 
 def test_what_was_unregistered_by_hand_is_registered_again(host: Host) -> None:

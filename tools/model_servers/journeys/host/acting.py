@@ -109,12 +109,7 @@ class Acting:
                 self.model_store.restore(ref)
                 self.loading.load(ref)
             case Revive(ref=ref):
-                # Not those it has: an interrupted revival leaves none.
-                workers = self.model_store.serving(ref).min_workers or 1
-                self.model_store.clear_load_error(ref)
-                self.server.scale(ref.name, str(ref.version), 0)
-                self.server.scale(ref.name, str(ref.version), workers)
-                self.loading.await_ready(ref)
+                self._revive(ref)
             case Scale(ref=ref, workers=workers):
                 self._scale(ref, workers)
             case Probe(ref=ref):
@@ -178,6 +173,24 @@ class Acting:
             on_bytes=lambda _: None,
             overlay=action.overlay,
         )
+
+    def _revive(self, ref: Ref) -> None:
+        """Have all workers of a version; those that answer end only if they must.
+
+        TorchServe starts a worker that has ended again, for five minutes. One that it
+        has given up comes back only once all are gone.
+        """
+        # Not those it has: an interrupted revival leaves none.
+        workers = self.model_store.serving(ref).min_workers or 1
+        self.model_store.clear_load_error(ref)
+        if self.loading.described(ref).workers_ready:
+            with suppress(OutsideError):
+                self.loading.await_ready(ref)
+                return
+            self.model_store.clear_load_error(ref)
+        self.server.scale(ref.name, str(ref.version), 0)
+        self.server.scale(ref.name, str(ref.version), workers)
+        self.loading.await_ready(ref)
 
     def _scale(self, ref: Ref, workers: int) -> None:
         """Give a version more or fewer workers; those before if more do not come.
