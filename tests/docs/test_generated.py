@@ -47,7 +47,7 @@ def test_every_section_is_of_a_command_that_can_be_run(command, capsys):
 def test_every_end_of_a_command_is_explained():
     statuses = re.findall(r"^\| (\d+) \|", PAGES["cli.md"], re.MULTILINE)
 
-    assert {int(one) for one in statuses} == {*map(int, ExitStatus), 130}
+    assert {int(one) for one in statuses} == {*map(int, ExitStatus), 130, 141}
 
 
 @pytest.mark.parametrize(
