@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import subprocess
 import sys
 import tempfile
 from datetime import datetime, timezone
@@ -17,7 +16,6 @@ from benchmarks.releases.many import Many
 from benchmarks.releases.measured import ROOT, Run
 from benchmarks.releases.tunings import Moved
 from servers import radosgw
-from servers.xfs import xfs
 
 MB = 10**6
 
@@ -42,8 +40,8 @@ def main() -> int:
             fetched = bench.measure(rounds=rounds)
             published = bench.publish_beside(large, "2.0")
             code_up = bench.publish_code("2.1", code="# faster\n")
-            code_only = {PUBLISH: (published[PUBLISH], code_up)}
-            code_only |= _code_only(bench, folder, rounds=rounds)
+            whole_down = bench.fetch_after("1.0", "2.0", rounds=rounds)
+            code_down = bench.fetch_after("2.0", "2.1", rounds=rounds)
             copied = bench.copy_inside("2.0")
             _say("many releases")
             sizes = [
@@ -63,7 +61,13 @@ def main() -> int:
         f"## Publishing {build_mb} MB for the first time",
         _table(published, over=PUBLISH),
         f"## A release of {build_mb} MB that changes only code",
-        _code(code_only, copied),
+        _code(
+            {
+                PUBLISH: (published[PUBLISH], code_up),
+                "ms fetch": (whole_down, code_down),
+            },
+            copied,
+        ),
         "## Publishing when there is nothing to do",
         _many(sizes),
         "## A fine-tuned checkpoint",
@@ -101,24 +105,6 @@ def _table(found: dict[str, Run], *, over: str) -> str:
     ]
     head = f"| what | seconds | times `{over}` | of a core, s | memory, MB |"
     return "\n".join([head, "| --- | --- | --- | --- | --- |", *rows])
-
-
-def _code_only(
-    bench: Bench, folder: Path, *, rounds: int
-) -> dict[str, tuple[Run, Run]]:
-    """Fetch a release and then one of code, onto every file system that is here."""
-
-    def both() -> tuple[Run, Run]:
-        whole = bench.fetch_after("1.0", "2.0", rounds=rounds)
-        return whole, bench.fetch_after("2.0", "2.1", rounds=rounds)
-
-    found = {"ms fetch": both()}
-    try:
-        with xfs(folder, size_bytes=8 * 2**30) as mounted, bench.into(mounted):
-            found["ms fetch, onto XFS, which shares blocks"] = both()
-    except (OSError, subprocess.CalledProcessError) as error:
-        _say(f"no XFS: {error}")
-    return found
 
 
 def _code(found: dict[str, tuple[Run, Run]], copied: Run) -> str:

@@ -192,15 +192,6 @@ class Bench:
             finally:
                 self._endpoint = direct
 
-    @contextmanager
-    def into(self, here: Path) -> Iterator[None]:
-        """Fetch into another folder for the block."""
-        before, self._here = self._here, here / "here"
-        try:
-            yield
-        finally:
-            self._here = before
-
     def fetch(self, version: str = "1.0") -> Run:
         """Fetch a version beside what is there."""
         flags = [f"big@{version}", "-o", str(self._here), "--json"]
