@@ -2,10 +2,8 @@
 
 import collections
 import io
-import json
 import os
 import pickle
-import random
 import struct
 import warnings
 import zipfile
@@ -13,45 +11,22 @@ import zipfile
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch._weights_only_unpickler import _get_allowed_globals
 
+from adapters.checkpoints import (
+    STATES,
+    WRITERS,
+    Network,
+    facts_of,
+    header,
+    in_legacy,
+    loaded,
+    saved,
+    zipped,
+)
 from model_servers.adapters import checkpoint_file
 from model_servers.core.checkpoint import SAFE_GLOBALS, CheckpointFacts, Tensor
 
-
-class Network(torch.nn.Module):
-    def __init__(self, dtype=torch.float32):
-        super().__init__()
-        self.first = torch.nn.Linear(3, 4, dtype=dtype)
-        self.second = torch.nn.BatchNorm1d(4, dtype=dtype)
-
-    def forward(self, x):
-        return self.second(self.first(x))
-
-
-def tied():
-    network = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
-    network[1].weight = network[0].weight
-    return network.state_dict()
-
-
-STATES = {
-    "float32": Network().state_dict(),
-    "bfloat16": Network(torch.bfloat16).state_dict(),
-    "tied": tied(),
-    "empty": {},
-    "a view": {"half": torch.arange(12.0).reshape(3, 4).t()[1:]},
-    "no numbers": {"none": torch.empty(0, 3), "scalar": torch.tensor(1)},
-    "parameters": dict(Network().named_parameters()),
-    "other dtypes": {
-        str(dtype): torch.zeros(2, dtype=dtype)
-        for dtype in (torch.int8, torch.bool, torch.complex64, torch.uint16)
-    },
-    "float8": {"a": torch.zeros(2, dtype=torch.float8_e4m3fn)},
-    "sparse": {"s": torch.eye(3).to_sparse()},
-}
 OTHERS = {
     "nested": {"state_dict": Network().state_dict(), "epoch": 3},
     "more than tensors": {"a": torch.ones(2), "epoch": 3, "names": {"x", "y"}},
@@ -64,30 +39,6 @@ OTHERS = {
     "a function": {"a": torch.ones(2), "f": os.getcwd},
     "a range": {"r": range(3)},
 }
-WRITERS = {
-    "zip": {},
-    "legacy": {"_use_new_zipfile_serialization": False},
-    "protocol 4": {"pickle_protocol": 4},
-    "legacy, protocol 3": {
-        "pickle_protocol": 3,
-        "_use_new_zipfile_serialization": False,
-    },
-}
-
-
-def saved(path, value, writer="zip"):
-    torch.save(value, path, **WRITERS[writer])
-    return path
-
-
-def loaded(path):
-    """Give what torch reads with weights_only, or None."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except Exception:  # noqa: BLE001 - torch raises what comes
-            return None
 
 
 def tensors_of(state):
@@ -99,12 +50,6 @@ def tensors_of(state):
         )
         for name, tensor in state.items()
     )
-
-
-def facts_of(tmp_path, content):
-    path = tmp_path / "checkpoint.pt"
-    path.write_bytes(content)
-    return checkpoint_file.read(path)
 
 
 def test_the_list_of_safe_globals_is_torch_s_own():
@@ -213,20 +158,6 @@ def attacks(marker):
 ATTACKS = list(attacks("x"))
 
 
-def zipped(data, *, compression=zipfile.ZIP_STORED, **more):
-    buffer = io.BytesIO()
-    members = {"data.pkl": data, "version": b"3\n", **more}
-    with zipfile.ZipFile(buffer, "w", compression) as archive:
-        for name, content in members.items():
-            archive.writestr(f"archive/{name}", content)
-    return buffer.getvalue()
-
-
-def in_legacy(data):
-    head = [pickle.dumps(value, 2) for value in (0x1950A86A20F9469CFC6C, 1001, {})]
-    return b"".join([*head, data, pickle.dumps([], 2)])
-
-
 @pytest.mark.parametrize("wrap", [zipped, in_legacy, bytes], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_is_named_and_not_executed(tmp_path, attack, wrap):
@@ -256,13 +187,6 @@ def with_state(content):
     source = zipfile.ZipFile(buffer)
     names = {name.partition("/")[2]: source.read(name) for name in source.namelist()}
     return zipped(content(names.pop("data.pkl")), **names)
-
-
-def header(document, data=b""):
-    document = (
-        document if isinstance(document, bytes) else json.dumps(document).encode()
-    )
-    return len(document).to_bytes(8, "little") + document + data
 
 
 def entry(dtype="F32", shape=(2,), offsets=(0, 8)):
@@ -343,85 +267,3 @@ def test_compressed_tensors_are_refused_since_the_handler_maps_them(tmp_path):
     facts = checkpoint_file.read(tmp_path / "b.pt")
 
     assert facts.problem == "its tensors are compressed, and cannot be mapped"
-
-
-# Fuzz: whatever the bytes, there are facts.
-
-
-@given(st.binary(max_size=300))
-def test_random_bytes_give_facts(tmp_path_factory, data):
-    for content in (data, zipped(data), in_legacy(data), header(data)):
-        assert facts_of(tmp_path_factory.getbasetemp(), content).format
-
-
-OPCODES = st.sampled_from(
-    [
-        *(b"(", b")", b"]", b"}", b"N", b"0", b"1", b"2", b"a", b"e", b"s", b"u", b"t"),
-        *(b"R", b"b", b"o", b"Q", b"\x81", b"\x85", b"\x86", b"\x93", b"\x94", b"\x8f"),
-        *(b"q\0", b"h\0", b"q\1", b"h\1", b"K\1", b"X\1\0\0\0a", b"X\7\0\0\0storage"),
-        *(b"ccollections\nOrderedDict\n", b"ctorch._utils\n_rebuild_tensor_v2\n"),
-        *(b"ctorch\nFloatStorage\n", b"ctorch\nSize\n", b"ctorch\nfloat32\n"),
-        *(b"cos\nsystem\n", b"ctorch._tensor\n_rebuild_from_type_v2\n"),
-    ]
-)
-
-
-@given(st.lists(OPCODES, max_size=40).map(b"".join))
-def test_random_pickles_give_facts_and_nothing_unsafe_is_accepted(
-    tmp_path_factory, data
-):
-    facts = facts_of(tmp_path_factory.getbasetemp(), zipped(data + b"."))
-
-    assert facts.format
-    assert not (facts.is_accepted and facts.unsafe_globals)
-
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
-    | st.binary(max_size=3) | st.just(range(2)) | st.just(torch.ones(2)),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.tuples(inner, inner)
-    | st.dictionaries(st.text(max_size=2), inner, max_size=3)
-    | st.dictionaries(st.text(max_size=2), inner, max_size=2).map(
-        collections.OrderedDict
-    ),
-    max_leaves=8,
-)  # fmt: skip
-
-
-@given(VALUES, st.sampled_from(list(WRITERS)))
-def test_random_values_are_accepted_if_torch_accepts_them(
-    tmp_path_factory, value, writer
-):
-    path = saved(tmp_path_factory.getbasetemp() / "value.pt", [value], writer)
-
-    assert checkpoint_file.read(path).is_accepted == (loaded(path) is not None)
-
-
-def damaged(whole):
-    """Give files that are cut off somewhere, or have one bit flipped."""
-    chance = random.Random(4)
-    for _ in range(60):
-        yield whole[: chance.randrange(len(whole))]
-    for _ in range(240):
-        flipped = bytearray(whole)
-        flipped[chance.randrange(min(len(whole), 3000))] ^= 1 << chance.randrange(8)
-        yield bytes(flipped)
-
-
-@pytest.mark.parametrize("writer", ["zip", "legacy"])
-def test_damaged_files_give_facts(tmp_path, writer):
-    whole = saved(tmp_path / "checkpoint.pt", STATES["float32"], writer).read_bytes()
-
-    for content in damaged(whole):
-        assert facts_of(tmp_path, content).format
-
-
-def test_damaged_safetensors_are_accepted_if_safetensors_accepts_them(tmp_path):
-    for content in damaged(safetensors.torch.save(STATES["float32"])):
-        try:
-            safetensors.torch.load(content)
-            is_accepted = True
-        except safetensors.SafetensorError:
-            is_accepted = False
-        assert facts_of(tmp_path, content).is_accepted == is_accepted

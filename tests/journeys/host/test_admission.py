@@ -4,52 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fakes.host import Models, Probe
+from fakes.host import Probe
 from fakes.small_host import Host
+from journeys.host.admitting import CAT_1, CAT_2, admit, hungry, serve
 from model_servers.core.admission import Admission, Admitted
-from model_servers.core.changes import Drain, Plan, Register, Scale
+from model_servers.core.changes import Drain, Register
 from model_servers.core.guards import Override
 from model_servers.core.names import Ref
 from model_servers.core.placement import Placement
-from model_servers.core.profile import Policy, WantedModel
+from model_servers.core.profile import Policy
 from servers.nvml import Simulated
-
-CAT_1, CAT_2, DOG = map(Ref.parse, ["cat@1.0.0", "cat@2.0.0", "dog@1.0.0"])
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    """A host to which models are released that take 1000 + 600 MiB each."""
-    host = Host(tmp_path)
-    for ref in (CAT_1, CAT_2, DOG):
-        host.publish(ref, config={"system": {"maxGPUMemory": 1000}})
-    return host
-
-
-def admit(
-    host: Host, models: Models, *allow: Override, probe: Probe | None = None
-) -> tuple[Plan, Admission]:
-    """Plan as `ms sync plan` does."""
-    planning = host.planning
-    if probe is not None:
-        planning = replace(planning, admit=replace(planning.admit, probe=probe))
-    wanted = {name: WantedModel.of(one) for name, one in models.items()}
-    found = planning.run(wanted, allow=set(allow))
-    return found.plan, found.admission
-
-
-def serve(host: Host, ref: Ref, **overlay: object) -> list[int]:
-    """Let a host serve a version; give the ids of its workers."""
-    host.install(ref, **overlay)
-    host.model_store.mark_answered(ref)
-    host.register(ref)
-    return [pid for one in host.server.describe(ref.name) for pid in one.pids]
+    return hungry(Host(tmp_path))
 
 
 def on(*device_ids: int) -> Placement:
@@ -349,65 +323,3 @@ def test_what_a_plan_reads_of_archives_comes_once_and_at_the_same_time(
     # The manifest, and the model config that it names.
     assert set(read.values()) == {2}
     assert len(read) == 2
-
-
-def test_more_workers_for_what_serves_need_room_too(
-    host: Host, gpus: Simulated
-) -> None:
-    host.server.script("cat-1.0.0", device="gpu")
-    (pid,) = serve(host, CAT_1, minWorkers=1, maxWorkers=1, deviceIds=[0])
-    gpus.shows([(5800, 1600)], processes=[(0, pid, 1600)])
-
-    fitting, admission = admit(host, {"cat": {"default": "1.0.0", "workers": 3}})
-    refused, _ = admit(host, {"cat": {"default": "1.0.0", "workers": 4}})
-
-    assert Scale(CAT_1, 3) in fitting.changes[0].actions
-    assert admission.uses[0].peak_mib == 4800
-    assert [change.reason for change in refused.refused()] == [
-        "it does not fit on GPU 0"
-    ]
-
-
-def test_more_workers_are_on_the_gpus_of_those_that_are_there(
-    host: Host, gpus: Simulated
-) -> None:
-    host.server.script("cat-1.0.0", device="gpu")
-    (pid,) = serve(host, CAT_1, minWorkers=1, maxWorkers=1, deviceIds=[1])
-    gpus.shows([(9000, 0), (3000, 1600)], processes=[(1, pid, 1600)])
-
-    plan, admission = admit(host, {"cat": {"default": "1.0.0", "workers": 2}})
-
-    assert [change.name for change in plan.refused()] == ["cat"]
-    assert admission.refused["cat"].reason == "it does not fit on GPU 1"
-
-
-def test_more_workers_of_a_version_whose_gpus_torchserve_chose_change_only_them(
-    host: Host, gpus: Simulated
-) -> None:
-    host.server.script("cat-1.0.0", device="gpu")
-    (pid,) = serve(host, CAT_1, minWorkers=1, maxWorkers=1)
-    gpus.shows([(9000, 1600)], processes=[(0, pid, 1600)])
-
-    plan, _ = admit(host, {"cat": {"default": "1.0.0", "workers": 2}})
-
-    assert not any(isinstance(one, Register) for one in plan.changes[0].actions)
-    assert Scale(CAT_1, 2) in plan.changes[0].actions
-
-
-def test_too_many_workers_for_the_cores_are_told_and_come(host: Host) -> None:
-    wanted = {"default": "1.0.0", "workers": 999}
-
-    plan, admission = admit(host, {"cat": wanted, "dog": {**wanted, "workers": 2}})
-
-    assert plan.refused() == []
-    assert admission.crowded.keys() == {"cat@1.0.0"}
-    assert admission.crowded["cat@1.0.0"].startswith("999 workers on 2 CPU cores; ")
-
-
-def test_so_are_more_workers_for_what_serves(host: Host) -> None:
-    serve(host, CAT_1, minWorkers=1, maxWorkers=1)
-
-    plan, admission = admit(host, {"cat": {"default": "1.0.0", "workers": 999}})
-
-    assert Scale(CAT_1, 999) in plan.changes[0].actions
-    assert admission.crowded.keys() == {"cat@1.0.0"}
