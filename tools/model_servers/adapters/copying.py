@@ -6,7 +6,6 @@ import errno
 import fcntl
 import os
 import shutil
-import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,11 +21,9 @@ _CANNOT = {
 
 _CHUNK_BYTES = 4 * 2**20
 _BLOCK_BYTES = 4096
-"""What file systems share is whole blocks of this size."""
+"""Kernels share ranges that begin at whole blocks, and copy others."""
 
 _FICLONE = 0x40049409
-_FICLONERANGE = 0x4020940D
-"""Source: linux/fs.h."""
 
 
 def copy_range(source: int, start: int, target: int, to: int, length: int) -> int:
@@ -37,9 +34,6 @@ def copy_range(source: int, start: int, target: int, to: int, length: int) -> in
     """
     head = min(-start % _BLOCK_BYTES, length)
     done = _copy_all(source, start, target, to, head)
-    blocks = (length - done) // _BLOCK_BYTES * _BLOCK_BYTES
-    if blocks and _clone(source, start + done, target, to + done, blocks):
-        done += blocks
     return done + _copy_all(source, start + done, target, to + done, length - done)
 
 
@@ -65,20 +59,6 @@ def clones(source: int, target: int) -> bool:
         fcntl.ioctl(target, _FICLONE, source)
         return True
     return False
-
-
-def _clone(source: int, start: int, target: int, to: int, length: int) -> bool:
-    """Share whole blocks between two files; False if that cannot be."""
-    if (start - to) % _BLOCK_BYTES:
-        return False
-    wanted = struct.pack("qQQQ", source, start, length, to)
-    try:
-        fcntl.ioctl(target, _FICLONERANGE, wanted)
-    except OSError as error:
-        if error.errno not in {*_CANNOT, errno.ENOTTY}:
-            raise
-        return False
-    return True
 
 
 def _copy_all(source: int, start: int, target: int, to: int, length: int) -> int:
