@@ -22,6 +22,18 @@ TOOLS = Path(model_servers.__file__).parents[1]
 LIMIT_S = 60
 
 
+def run(program):
+    """Run a program to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(TOOLS)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S // 2,
+        check=False,
+    )
+
+
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def number(request):
     before = signal.signal(request.param, lambda *_: interrupt())
@@ -116,13 +128,7 @@ def test_what_the_starter_of_the_program_ignores_does_not_end_it(number):
     )
     before = signal.signal(number, signal.SIG_IGN)
     try:
-        ended = subprocess.run(
-            [sys.executable, "-c", program],
-            env={"PYTHONPATH": str(TOOLS)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ended = run(program)
     finally:
         signal.signal(number, before)
 
@@ -163,14 +169,7 @@ main.run()
 def test_the_program_ends_as_interrupted(where, number):
     program = PROGRAM.format(where=where, number=number, limit_s=LIMIT_S)
 
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": str(TOOLS)},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S // 2,
-        check=False,
-    )
+    ended = run(program)
 
     assert ended.stderr == "ms: interrupted; run the same command again to go on\n"
     assert ended.returncode == 130
@@ -205,13 +204,7 @@ def test_only_a_second_signal_that_is_no_twin_cuts_off_what_cleans_up(
 ):
     program = TWICE.format(number=number, is_later=is_later)
 
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        env={"PYTHONPATH": str(TOOLS)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run(program)
 
     assert ended.stderr.splitlines()[:-1] == told
     assert ended.returncode == 130

@@ -6,6 +6,7 @@ import itertools
 import json
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def examined(server: FakeServer, *cases: GoldenCase) -> Examination:
     return examine.run(TINY, cases or CASES, served, 1.25)
 
 
+@pytest.fixture
+def _listening() -> Iterator[None]:
+    """Hear Ctrl-C as the program does."""
+    before = signal.signal(signal.SIGINT, lambda *_: interrupt())
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_listening")
 def test_ctrl_c_while_cases_are_asked_together_leaves_none_waiting_for_the_others(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,12 +71,8 @@ def test_ctrl_c_while_cases_are_asked_together_leaves_none_waiting_for_the_other
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(threading.Thread, "start", start_and_interrupt)
-    before = signal.signal(signal.SIGINT, lambda *_: interrupt())
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            examined(server)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        examined(server)
 
     assert len(begun) == TOGETHER
     for thread in begun:
@@ -74,6 +80,7 @@ def test_ctrl_c_while_cases_are_asked_together_leaves_none_waiting_for_the_other
     assert not any(thread.is_alive() for thread in begun)
 
 
+@pytest.mark.usefixtures("_listening")
 def test_ctrl_c_does_not_wait_for_answers(server: FakeServer) -> None:
     asked, goes_on, main = itertools.count(), threading.Event(), threading.get_ident()
     waited = []
@@ -88,12 +95,8 @@ def test_ctrl_c_does_not_wait_for_answers(server: FakeServer) -> None:
 
     server.script("tiny-1.0", answer=answer)
     server.scale("tiny", "1.0", 1)
-    before = signal.signal(signal.SIGINT, lambda *_: interrupt())
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            examined(server)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        examined(server)
 
     assert waited == []
     goes_on.set()
